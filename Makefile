@@ -1,0 +1,19 @@
+# Two commands for a newcomer: `make demo` shows what portlid does, `make test` checks this repository.
+.PHONY: help demo test engine
+.DEFAULT_GOAL := help
+
+help: ## List these targets
+	@sed -n 's/^\([a-z]*\):[^\#]*\#\# /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: ## Watch real images pass and a leaky one get caught (sets up all it needs)
+	@.ci/demo
+
+test: engine ## Check everything: formatting, lints, documentation, all tests
+	cargo fmt --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --all-features
+	PORTLID_BUILD_NETWORK="$$(.ci/build-network)" cargo test --locked --all-features
+	.ci/nothing-left
+
+engine: ## Make sure of a container engine and the base image, and nothing else
+	@.ci/base-image

@@ -1,0 +1,187 @@
+//! The command line's types. They say what is typed, and nothing of what it does.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
+
+use crate::{engine::PullPolicy, spec::Scan};
+
+/// Keeps every port of a container image shut, unless a spec file says that it may be open.
+#[derive(Debug, Parser)]
+#[command(name = "portlid", version, about, max_term_width = 100)]
+#[command(after_help = "Examples:
+  portlid test                         gate every spec under specs/
+  portlid test specs/web.yaml -v       one spec, with the evidence
+  portlid test --report json=out.json  and a report
+  portlid lint                         check the specs without an engine
+  portlid explain unlisted-listener    what a rule means
+
+Exit codes: 0 all passed, 1 a rule was broken, 2 a spec or the command line is wrong, 3 could not
+look, 4 nothing was checked, 5 passed but something was left behind, 70 internal error, 128+n ended
+by signal n.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The container engine: unix://PATH, tcp://HOST:PORT or ssh://USER@HOST.
+    ///
+    /// Without it: DOCKER_HOST, else the Docker CLI's context, else the well-known sockets.
+    #[arg(long, global = true, value_name = "URL")]
+    pub engine: Option<String>,
+    /// When to colour the output.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+    /// Say more: the evidence of each verdict, and notes.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say less: no progress.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// What portlid can be asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the image of each spec, look at it from four sides, and say pass, fail or inconclusive.
+    #[command(after_help = "Examples:
+  portlid test
+  portlid test specs/web.yaml --image web=web:candidate
+  portlid test specs/ --report json=portlid.json -- --skip slow
+  portlid test -- --list
+
+What follows `--` goes to the test runner: a name to filter by, --exact, --skip NAME,
+--test-threads N, --format pretty|terse|json.")]
+    Test(Test),
+    /// Check specs without an engine.
+    Lint {
+        /// Spec files, or folders of them.
+        #[arg(value_name = "PATH", default_value = "specs")]
+        paths: Vec<PathBuf>,
+    },
+    /// Say what a rule means, why it matters, and how to mend it.
+    Explain {
+        /// The rule's id; without it, all rules in a list.
+        #[arg(value_name = "RULE")]
+        rule: Option<String>,
+    },
+}
+
+/// `portlid test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Spec files, or folders of them.
+    #[arg(value_name = "PATH", default_value = "specs")]
+    pub paths: Vec<PathBuf>,
+    /// Write a report; may be repeated. Formats: json.
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = report)]
+    pub report: Vec<ReportFile>,
+    /// When to pull images.
+    #[arg(long, value_name = "WHEN", default_value = "missing")]
+    pub pull: Pull,
+    /// How long to watch, in place of every spec's own `watch`: 500ms, 2s, 1m.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub watch: Option<Duration>,
+    /// What to scan, in place of every spec's own `scan`.
+    #[arg(long, value_name = "PORTS")]
+    pub scan: Option<ScanChoice>,
+    /// Look at another image for the spec of that name; may be repeated.
+    #[arg(long, value_name = "NAME=REF", value_parser = replacement)]
+    pub image: Vec<(String, String)>,
+    /// How many specs to run at once.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// List the specs and start nothing.
+    #[arg(long)]
+    pub list: bool,
+    /// Arguments of the test runner.
+    #[arg(last = true, value_name = "LIBTEST ARGS")]
+    pub libtest: Vec<String>,
+}
+
+/// A format and where it is written to.
+#[derive(Clone, Debug)]
+pub struct ReportFile {
+    /// The format.
+    pub format: ReportFormat,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// The formats of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Everything that is known, for programs.
+    Json,
+}
+
+/// When images are pulled.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Pull {
+    /// If the engine does not have them.
+    Missing,
+    /// In any case.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+impl From<Pull> for PullPolicy {
+    fn from(pull: Pull) -> Self {
+        match pull {
+            Pull::Missing => Self::Missing,
+            Pull::Always => Self::Always,
+            Pull::Never => Self::Never,
+        }
+    }
+}
+
+/// Which TCP ports are scanned.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ScanChoice {
+    /// All 65,535.
+    Full,
+    /// Those that are listed, declared or listening.
+    Listed,
+    /// None.
+    Off,
+}
+
+impl From<ScanChoice> for Scan {
+    fn from(choice: ScanChoice) -> Self {
+        match choice {
+            ScanChoice::Full => Self::Full,
+            ScanChoice::Listed => Self::Listed,
+            ScanChoice::Off => Self::Off,
+        }
+    }
+}
+
+fn report(text: &str) -> Result<ReportFile, String> {
+    let (format, path) = text
+        .split_once('=')
+        .filter(|(_, path)| !path.is_empty())
+        .ok_or("it is FORMAT=FILE, such as `json=portlid.json`")?;
+    let format = ReportFormat::from_str(format, false)
+        .map_err(|_| format!("`{format}` is no format; there is: json"))?;
+    Ok(ReportFile { format, path: PathBuf::from(path) })
+}
+
+fn replacement(text: &str) -> Result<(String, String), String> {
+    let (name, reference) = text
+        .split_once('=')
+        .filter(|(name, reference)| !name.is_empty() && !reference.is_empty())
+        .ok_or("it is NAME=REF, such as `web=web:candidate`")?;
+    Ok((name.to_owned(), reference.to_owned()))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::spec::duration(text).ok_or_else(|| "it is a time such as 500ms, 2s or 1m".to_owned())
+}

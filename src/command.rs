@@ -1,0 +1,227 @@
+//! What each command does, one function each.
+
+use std::{collections::BTreeSet, fs, io::Write as _, path::Path, sync::Arc};
+
+use clap::ColorChoice;
+use libtest_mimic::Arguments;
+
+use crate::{
+    cli::{Cli, Command, Global, ReportFormat, Test},
+    exit::Exit,
+    foreign::shown,
+    harness, output,
+    record::RunRecord,
+    report::{json, text},
+    rule::Rule,
+    run::Options,
+    spec::{self, Loaded},
+};
+
+/// Does what was asked for.
+#[must_use]
+pub fn run(cli: Cli) -> Exit {
+    match cli.global.color {
+        ColorChoice::Auto => {}
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    match cli.command {
+        Command::Test(test) => self::test(test, &cli.global),
+        Command::Lint { paths } => lint(&paths),
+        Command::Explain { rule } => explain(rule.as_deref()),
+    }
+}
+
+fn test(test: Test, global: &Global) -> Exit {
+    let arguments = match arguments(&test, global) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            output::aside(&message);
+            return Exit::Usage;
+        }
+    };
+    let loaded = spec::load(&test.paths, &|name| std::env::var(name).ok());
+    if let Some(exit) = unusable(&loaded) {
+        return exit;
+    }
+    let names: BTreeSet<&str> = loaded.specs.iter().map(|spec| spec.name.as_str()).collect();
+    if let Some((name, _)) = test.image.iter().find(|(name, _)| !names.contains(name.as_str())) {
+        output::line(&format!(
+            "error: `--image`: no spec is called `{}`\n  help: there are {}",
+            shown(name, 80),
+            names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        ));
+        return Exit::Usage;
+    }
+    if !names.iter().any(|name| harness::is_chosen(&arguments, name)) {
+        output::line(&format!(
+            "error: the filter matches none of {} specs, so nothing was checked\n  help: \
+             `portlid test --list` lists them",
+            names.len()
+        ));
+        return Exit::NothingChecked;
+    }
+    // A report that cannot be written is known before the work, not after.
+    for report in &test.report {
+        if let Err(error) = writable(&report.path) {
+            output::line(&format!(
+                "error: cannot write the report `{}`: {error}",
+                report.path.display()
+            ));
+            return Exit::Usage;
+        }
+    }
+    let options = Options {
+        engine: global.engine.clone(),
+        pull: test.pull.into(),
+        watch: test.watch,
+        scan: test.scan.map(Into::into),
+        images: test.image.into_iter().collect(),
+    };
+    let progress: crate::engine::Progress =
+        if global.quiet { Arc::new(|_, _| {}) } else { Arc::new(output::progress) };
+    let is_list = arguments.list;
+    let outcome = harness::run(loaded.specs, options, &arguments, progress);
+    if is_list {
+        return Exit::Pass;
+    }
+    asides(&outcome.record, global);
+    let mut exit = outcome.record.exit();
+    if let Some(number) = outcome.signal {
+        exit = exit.and(Exit::Signal(number));
+    } else if outcome.conclusion.has_failed() && exit == Exit::Pass {
+        // libtest counts a failure that no record knows of: a defect, never a pass.
+        exit = Exit::Internal;
+    }
+    for report in &test.report {
+        let text = match report.format {
+            ReportFormat::Json => json::json(&outcome.record),
+        };
+        if let Err(error) = write_whole(&report.path, &text) {
+            output::line(&format!(
+                "error: cannot write the report `{}`: {error}",
+                report.path.display()
+            ));
+            exit = exit.and(Exit::Internal);
+        }
+    }
+    exit
+}
+
+/// libtest's arguments: ours translated, and those behind `--`.
+fn arguments(test: &Test, global: &Global) -> Result<Arguments, String> {
+    let mut typed = vec!["portlid test --".to_owned()];
+    if let Some(jobs) = test.jobs {
+        typed.push(format!("--test-threads={jobs}"));
+    }
+    if test.list {
+        typed.push("--list".to_owned());
+    }
+    match global.color {
+        ColorChoice::Auto => {}
+        choice => typed.push(format!("--color={choice}")),
+    }
+    typed.extend(test.libtest.iter().cloned());
+    use clap::Parser as _;
+    Arguments::try_parse_from(typed).map_err(|error| error.to_string())
+}
+
+/// Says why specs cannot be used, if they cannot.
+fn unusable(loaded: &Loaded) -> Option<Exit> {
+    if !loaded.problems.is_empty() {
+        output::aside(&spec::render(&loaded.problems, true));
+        return Some(Exit::Usage);
+    }
+    if loaded.specs.is_empty() {
+        output::line(
+            "error: there is no spec here, so nothing was checked\n  help: a spec is a YAML file \
+             with the keys `image` and `expose`; see the README",
+        );
+        return Some(Exit::NothingChecked);
+    }
+    None
+}
+
+/// Warnings of specs that passed, and with `-v` the evidence of each.
+fn asides(record: &RunRecord, global: &Global) {
+    for spec in &record.specs {
+        if spec.verdict == crate::judgement::Verdict::Pass && !global.quiet {
+            output::aside(&text::asides(spec, global.verbose > 0));
+        }
+        if global.verbose > 0
+            && let Some(evidence) = text::evidence(spec)
+        {
+            output::line(&evidence);
+        }
+    }
+}
+
+fn lint(paths: &[std::path::PathBuf]) -> Exit {
+    let loaded = spec::load(paths, &|name| std::env::var(name).ok());
+    if let Some(exit) = unusable(&loaded) {
+        return exit;
+    }
+    let count = loaded.specs.len();
+    let specs = if count == 1 { "spec" } else { "specs" };
+    output::result(&format!("{count} {specs}, no problems\n"));
+    Exit::Pass
+}
+
+fn explain(rule: Option<&str>) -> Exit {
+    let Some(asked) = rule else {
+        for rule in Rule::ALL {
+            let fixed = if rule.is_fixed() { ", fixed" } else { "" };
+            output::result(&format!(
+                "{:19} {:11} {}\n",
+                rule.id(),
+                format!("{}{fixed}", rule.default_level()),
+                rule.summary()
+            ));
+        }
+        return Exit::Pass;
+    };
+    let Ok(rule) = asked.parse::<Rule>() else {
+        let near = Rule::ALL
+            .into_iter()
+            .max_by(|one, other| {
+                let similar = |rule: &Rule| strsim::jaro_winkler(rule.id(), asked);
+                similar(one).total_cmp(&similar(other))
+            })
+            .map_or("", Rule::id);
+        output::line(&format!(
+            "error: there is no rule `{}`\n  help: did you mean `{near}`?",
+            shown(asked, 60)
+        ));
+        return Exit::Usage;
+    };
+    let fixed = if rule.is_fixed() { " (fixed: no spec can change it)" } else { "" };
+    let cis = match rule.cis() {
+        [] => String::new(),
+        items => format!("CIS Docker Benchmark 1.6.0: {}\n", items.join(", ")),
+    };
+    output::result(&format!(
+        "{rule}\n  {}\n\nlevel: {}{fixed}\n{cis}",
+        rule.summary(),
+        rule.default_level()
+    ));
+    Exit::Pass
+}
+
+/// Whether a report can be written there, without changing what is there.
+fn writable(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let probe = folder.join(format!(".portlid-{}", std::process::id()));
+    fs::File::create(&probe)?;
+    fs::remove_file(&probe)
+}
+
+/// Writes beside the file and renames: a reader finds the whole report or none.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = Path::new(&beside);
+    let mut file = fs::File::create(beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(beside, path)
+}

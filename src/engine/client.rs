@@ -1,0 +1,208 @@
+//! The connection to the engine, and how requests are made: each with a deadline, each error with
+//! what was wanted.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use bollard::{API_DEFAULT_VERSION, Docker, errors::Error};
+use tokio::{sync::OnceCell, time::timeout};
+
+use super::{
+    endpoint::{Endpoint, Environment, Found},
+    error::EngineError,
+    image::Image,
+    labels, reaper,
+};
+use crate::record::EngineName;
+
+/// How long the engine may take to answer that it is there.
+const HELLO: Duration = Duration::from_secs(5);
+/// How long an ordinary request may take. Starting a container on a loaded machine takes seconds.
+pub(super) const REQUEST: Duration = Duration::from_secs(60);
+
+/// Who is told of long work: a spec's name and a line about it.
+pub type Progress = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
+/// A container engine, and everything that one run does with it.
+pub struct Engine {
+    pub(super) docker: Docker,
+    pub(super) endpoint: Endpoint,
+    pub(super) run: String,
+    pub(super) labels: HashMap<String, String>,
+    pub(super) progress: Progress,
+    /// Images that were resolved, so that two specs of one image pull or build it once.
+    pub(super) images: Mutex<HashMap<String, Arc<OnceCell<Image>>>>,
+    pub(super) reaper: OnceCell<Option<reaper::Reaper>>,
+    name: EngineName,
+    made: AtomicU32,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Connects to the engine that `--engine`, the environment or a well-known socket names.
+    ///
+    /// # Errors
+    ///
+    /// If what was asked for cannot be reached, or nothing was asked for and nothing answers.
+    pub async fn connect(asked: Option<&str>, progress: Progress) -> Result<Self, EngineError> {
+        let home = std::env::home_dir();
+        let environment = Environment {
+            variable: |name: &str| std::env::var(name).ok(),
+            home: home.as_deref(),
+            root: Path::new("/"),
+            uid: rustix::process::getuid().as_raw(),
+        };
+        match environment.find(asked)? {
+            Found::Asked(endpoint) => Self::at(endpoint, progress).await,
+            Found::Sockets { there, tried } => {
+                let mut first_error = None;
+                for endpoint in there {
+                    match Self::at(endpoint, Arc::clone(&progress)).await {
+                        Ok(engine) => return Ok(engine),
+                        Err(error) => first_error = first_error.or(Some(error)),
+                    }
+                }
+                Err(first_error.unwrap_or(EngineError::NotFound { tried }))
+            }
+        }
+    }
+
+    async fn at(endpoint: Endpoint, progress: Progress) -> Result<Self, EngineError> {
+        let docker = open(&endpoint).map_err(|error| cannot_reach(&endpoint, error))?;
+        let version = timeout(HELLO, docker.version())
+            .await
+            .map_err(|_| EngineError::Deadline {
+                what: format!("answer at `{}`", endpoint.shown()),
+                limit: HELLO,
+            })?
+            .map_err(|error| cannot_reach(&endpoint, error))?;
+        let is_podman = version
+            .components
+            .iter()
+            .flatten()
+            .any(|component| component.name.to_ascii_lowercase().contains("podman"));
+        let name = EngineName {
+            endpoint: endpoint.shown(),
+            name: if is_podman { "podman" } else { "docker" }.to_owned(),
+            version: crate::foreign::shown(&version.version.unwrap_or_default(), 40),
+        };
+        let run = labels::random();
+        Ok(Self {
+            labels: labels::labels(&run),
+            docker,
+            endpoint,
+            run,
+            progress,
+            images: Mutex::default(),
+            reaper: OnceCell::new(),
+            name,
+            made: AtomicU32::new(0),
+        })
+    }
+
+    /// Which engine this is.
+    #[must_use]
+    pub fn name(&self) -> &EngineName {
+        &self.name
+    }
+
+    /// The run's id: the value of the label `dev.portlid.run`.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// Whether the engine runs on this machine, as far as its address tells.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.endpoint.url.starts_with("unix://")
+    }
+
+    /// A new name for something of this run.
+    pub(super) fn new_name(&self) -> String {
+        format!("portlid-{}-{}", self.run, self.made.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Tells of long work.
+    pub(super) fn tell(&self, spec: &str, line: &str) {
+        (self.progress)(spec, line);
+    }
+}
+
+/// Waits for `request` for at most `limit`.
+pub(super) async fn request<T>(
+    what: impl Into<String>,
+    limit: Duration,
+    request: impl Future<Output = Result<T, Error>>,
+) -> Result<T, EngineError> {
+    match timeout(limit, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => {
+            Err(EngineError::Request { what: what.into(), cause: Box::new(error) })
+        }
+        Err(_) => Err(EngineError::Deadline { what: what.into(), limit }),
+    }
+}
+
+/// Whether the engine says that there is no such thing.
+pub(super) fn is_missing(error: &EngineError) -> bool {
+    let EngineError::Request { cause, .. } = error else { return false };
+    matches!(
+        cause.downcast_ref(),
+        Some(Error::DockerResponseServerError { status_code: 404, .. })
+    )
+}
+
+/// Opens a client for the endpoint. Nothing is sent yet.
+pub(super) fn open(endpoint: &Endpoint) -> Result<Docker, Error> {
+    // Streams have deadlines of their own; this one is for the head of an answer, and pulls and
+    // builds may be slow to begin.
+    const SECONDS: u64 = 600;
+    let url = endpoint.url.as_str();
+    if let Some(folder) = &endpoint.certificates {
+        let file = |name: &str| -> PathBuf { folder.join(name) };
+        return Docker::connect_with_ssl(
+            url,
+            &file("key.pem"),
+            &file("cert.pem"),
+            &file("ca.pem"),
+            SECONDS,
+            API_DEFAULT_VERSION,
+        );
+    }
+    match url.split_once("://").map_or("", |(scheme, _)| scheme) {
+        "unix" => Docker::connect_with_unix(url, SECONDS, API_DEFAULT_VERSION),
+        "ssh" => Docker::connect_with_ssh(url, SECONDS, API_DEFAULT_VERSION, None),
+        _ => Docker::connect_with_http(url, SECONDS, API_DEFAULT_VERSION),
+    }
+}
+
+fn cannot_reach(endpoint: &Endpoint, error: Error) -> EngineError {
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    let mut is_permission = false;
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        is_permission |= io.is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied);
+        cause = error.source();
+    }
+    let (endpoint, cause) = (endpoint.shown(), Box::new(error));
+    if is_permission {
+        EngineError::Permission { endpoint, cause }
+    } else {
+        EngineError::Connect { endpoint, cause }
+    }
+}

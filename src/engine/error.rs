@@ -1,0 +1,282 @@
+//! What can stop us from observing a container.
+//!
+//! An open port is never an error: that is a [`Finding`](crate::judgement::Finding). An error here
+//! means that we know too little of the container, and that the run must say so instead of passing.
+
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
+
+use crate::foreign;
+
+/// The client library's own error, boxed so that no caller depends on it.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a container could not be observed.
+///
+/// Messages are lowercase fragments without a full stop. They name what was tried and on what; the
+/// cause speaks for itself through `source()`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// No engine is known, and none was found.
+    #[error("found no container engine; tried {}", .tried.join(", "))]
+    NotFound {
+        /// What was tried, in order.
+        tried: Vec<String>,
+    },
+    /// The endpoint that was asked for makes no sense.
+    #[error("cannot use the engine endpoint `{endpoint}` from {from}: {why}")]
+    Endpoint {
+        /// The endpoint as given.
+        endpoint: String,
+        /// Where it was given.
+        from: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No engine answered.
+    #[error("cannot reach the container engine at `{endpoint}`")]
+    Connect {
+        /// The endpoint.
+        endpoint: String,
+        /// What was said.
+        #[source]
+        cause: Cause,
+    },
+    /// The socket is there, but not for us.
+    #[error("no permission to use the container engine at `{endpoint}`")]
+    Permission {
+        /// The endpoint.
+        endpoint: String,
+        /// What was said.
+        #[source]
+        cause: Cause,
+    },
+    /// The image is neither local nor pullable.
+    #[error("cannot pull image `{image}`")]
+    Pull {
+        /// The reference.
+        image: String,
+        /// What was said.
+        #[source]
+        cause: Cause,
+    },
+    /// The image is not local, and may not be pulled.
+    #[error("image `{image}` is not there, and `--pull never` forbids to pull it")]
+    PullForbidden {
+        /// The reference.
+        image: String,
+    },
+    /// The image could not be built.
+    #[error("cannot build an image from `{context}`")]
+    Build {
+        /// The context folder, as shown.
+        context: String,
+        /// The last lines of the build's log, safe to print.
+        log: Vec<String>,
+        /// What was said.
+        #[source]
+        cause: Cause,
+    },
+    /// The archive could not be loaded.
+    #[error("cannot load an image from `{}`", .path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What was said.
+        #[source]
+        cause: Cause,
+    },
+    /// The image is not for the platform that the spec states.
+    #[error("image `{image}` is for {found}, not for {wanted}")]
+    Platform {
+        /// The image, as shown.
+        image: String,
+        /// The platform of the spec.
+        wanted: String,
+        /// The platform of the image.
+        found: String,
+    },
+    /// A request failed.
+    #[error("cannot {what}")]
+    Request {
+        /// What was wanted.
+        what: String,
+        /// What was said.
+        #[source]
+        cause: Cause,
+    },
+    /// A request or stream was not answered in time.
+    #[error("the engine did not {what} within {}", seconds(*.limit))]
+    Deadline {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        limit: Duration,
+    },
+    /// The container ended before it was looked at.
+    #[error("the container exited with status {code}{} {} after its start", if *.out_of_memory { ", out of memory," } else { "" }, seconds(*.after))]
+    Exited {
+        /// The exit status.
+        code: i64,
+        /// Whether the kernel killed it for want of memory.
+        out_of_memory: bool,
+        /// How long it lived.
+        after: Duration,
+    },
+    /// The condition that the spec states never came true.
+    #[error("the container was not ready within {}: {what}", seconds(*.within))]
+    NotReady {
+        /// The condition that was waited for.
+        what: String,
+        /// How long.
+        within: Duration,
+    },
+    /// The container cannot be judged as it is.
+    #[error("{0}")]
+    Unfit(Unfit),
+    /// A companion failed.
+    #[error("companion `{name}`")]
+    Companion {
+        /// Its name in the spec.
+        name: String,
+        /// Why.
+        #[source]
+        cause: Box<Self>,
+    },
+    /// The engine could not be reached for an earlier spec of the same run.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Self>),
+    /// The run was told to end.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Why a running container cannot be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// It has no address.
+    #[error("the container has no network, so nothing can be said of what it exposes")]
+    NoNetwork,
+    /// It uses the host's network namespace, or another container's.
+    #[error("the container uses the network of `{0}`: its ports are not its own")]
+    SharedNetwork(String),
+    /// It does not run.
+    #[error("container `{0}` is not running")]
+    NotRunning(String),
+    /// Its sockets are not in the host's kernel.
+    #[error("the runtime `{0}` may hide the container's sockets from the host")]
+    Runtime(String),
+    /// It is not the same as before.
+    #[error("the container was restarted or replaced while it was looked at")]
+    Changed,
+    /// There is no health check to wait for.
+    #[error("`ready: health` waits for a health check, and the image has none")]
+    NoHealthCheck,
+    /// It runs where this process cannot look.
+    #[error("the container runs at `{0}`, where this process cannot look at its sockets")]
+    OutOfSight(String),
+    /// It declares more ports than can be published one by one.
+    #[error("the image declares {0} ports: too many to publish each")]
+    TooManyPorts(usize),
+}
+
+impl EngineError {
+    /// The last lines of a log that the error itself knows.
+    #[must_use]
+    pub fn log(&self) -> &[String] {
+        match self {
+            Self::Build { log, .. } => log,
+            Self::Companion { cause, .. } => cause.log(),
+            _ => &[],
+        }
+    }
+
+    /// The next thing to try.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotFound { .. } => {
+                "install Docker or Podman, or say where the engine is with `--engine` or \
+                 `DOCKER_HOST`"
+            }
+            Self::Endpoint { .. } => {
+                "it is a URL such as `unix:///var/run/docker.sock`, `tcp://HOST:2375` or \
+                 `ssh://USER@HOST`"
+            }
+            Self::Connect { .. } => {
+                "is the engine running (`docker version`), and is the endpoint right? `--engine` \
+                 names another"
+            }
+            Self::Permission { .. } => {
+                "run portlid as root, or as a user in the socket's group (`usermod -aG docker USER`)"
+            }
+            Self::Pull { .. } => {
+                "check the name, log in to its registry (`docker login`), or build the image first"
+            }
+            Self::PullForbidden { .. } => "pull or build it first, or allow it with `--pull missing`",
+            Self::Build { .. } => {
+                "`docker build` of the same folder shows the whole log; where `RUN` steps have no \
+                 network, set `PORTLID_BUILD_NETWORK=host`"
+            }
+            Self::Archive { .. } => {
+                "write it with `docker save IMAGE -o FILE`, or as an OCI layout in a tar"
+            }
+            Self::Platform { .. } => "pull the image for that platform, or mend `platform`",
+            Self::Request { .. } => "the engine's own log says more",
+            Self::Deadline { .. } => "is the engine overloaded? its own log says more",
+            Self::Exited { out_of_memory: true, .. } => "raise `run.memory` in the spec",
+            Self::Exited { .. } => {
+                "give it what it needs to start: `run.env`, `run.command`, `needs`; portlid runs it \
+                 without new privileges and with limits on memory and processes"
+            }
+            Self::NotReady { .. } => {
+                "look at the log; a slow one needs a longer `ready: { within: ... }`"
+            }
+            Self::Unfit(unfit) => return Some(unfit.hint().to_owned()),
+            Self::Companion { cause, .. } => return cause.hint(),
+            Self::Shared(cause) => return cause.hint(),
+            Self::Interrupted => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl Unfit {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::NoNetwork => "give the container a network",
+            Self::SharedNetwork(_) => {
+                "start it on a network of its own (CIS Docker Benchmark 1.6.0, 5.10)"
+            }
+            Self::NotRunning(_) => "start it first, or let portlid start it with `image:`",
+            Self::Runtime(_) => "look at the image with `runc` or `crun`",
+            Self::Changed => "run it again; a container that restarts by itself cannot be judged",
+            Self::NoHealthCheck => "add a `HEALTHCHECK` to the image, or wait for a port",
+            Self::OutOfSight(_) => "run portlid on the engine's own machine, as root",
+            Self::TooManyPorts(_) => {
+                "say what to publish under `run.publish` (`none`, or a list)"
+            }
+        }
+    }
+}
+
+/// An error and its causes in one line, safe to print: what others said is escaped and cut.
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = foreign::shown(&error.to_string(), 600);
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = foreign::shown(error.to_string().trim(), 600);
+        // Some libraries repeat their cause in their own message.
+        if !said.is_empty() && !text.ends_with(&said) {
+            let _ = write!(text, ": {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// `1.5 s`.
+pub(crate) fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}

@@ -1,0 +1,226 @@
+//! What the engine says of a container, converted once.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use bollard::models::{ContainerInspectResponse, HealthStatusEnum, PortBinding};
+
+use super::{
+    client::{Engine, REQUEST, request},
+    error::{EngineError, Unfit},
+};
+use crate::{
+    observation::Published,
+    socket::{PortRange, canonical},
+};
+
+/// What the engine says of a container at one moment.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// The full id.
+    pub id: String,
+    /// The id of the image it was made from.
+    pub image: String,
+    /// Whether it lives, and since when.
+    pub life: Life,
+    /// The addresses that neighbours reach it by.
+    pub addresses: Vec<IpAddr>,
+    /// What is published on the host.
+    pub published: Vec<Published>,
+    /// The OCI runtime, if the engine names it.
+    pub runtime: Option<String>,
+    /// The network mode: `bridge`, `host`, `container:...`, a network's name.
+    pub network_mode: String,
+    /// The state of its health check; `None` if it has none.
+    pub healthy: Option<bool>,
+    /// The names of its anonymous volumes.
+    pub anonymous_volumes: Vec<String>,
+    /// Network settings of the kernel that it was created with.
+    pub sysctls: HashMap<String, String>,
+}
+
+/// One life of a container: two inspections with the same are of the same processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Whether it runs.
+    pub is_running: bool,
+    /// The engine's id of its first process; 0 if it does not run.
+    pub pid: u32,
+    /// When it was started, as the engine writes it.
+    pub started_at: String,
+    /// How often it was restarted.
+    pub restarts: i64,
+    /// The exit status, once it ended.
+    pub exit_code: i64,
+    /// Whether the kernel killed it for want of memory.
+    pub out_of_memory: bool,
+}
+
+impl Inspection {
+    /// Whether the container can be judged by its own network namespace.
+    ///
+    /// # Errors
+    ///
+    /// If it shares a namespace, or runs under a runtime whose sockets the host may not see.
+    pub fn is_fit(&self) -> Result<(), Unfit> {
+        let mode = self.network_mode.as_str();
+        if mode == "host" || mode.starts_with("container:") || mode.starts_with("ns:") {
+            return Err(Unfit::SharedNetwork(mode.to_owned()));
+        }
+        // Runtimes that share the host's kernel. Any other may have a kernel of its own.
+        const SHARE_THE_KERNEL: [&str; 6] =
+            ["", "runc", "io.containerd.runc.v2", "crun", "youki", "oci"];
+        let runtime = self.runtime.as_deref().unwrap_or_default();
+        if !SHARE_THE_KERNEL.contains(&runtime) {
+            return Err(Unfit::Runtime(crate::foreign::shown(runtime, 60)));
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Asks the engine about a container.
+    ///
+    /// # Errors
+    ///
+    /// If the engine does not answer, or knows no such container.
+    pub async fn inspect(&self, container: &str) -> Result<Inspection, EngineError> {
+        let what = format!("inspect container `{}`", crate::foreign::shown(container, 80));
+        let response =
+            request(what, REQUEST, self.docker.inspect_container(container, None)).await?;
+        Ok(convert(response))
+    }
+}
+
+fn convert(response: ContainerInspectResponse) -> Inspection {
+    let state = response.state.unwrap_or_default();
+    let network = response.network_settings.unwrap_or_default();
+    let host = response.host_config.unwrap_or_default();
+    let healthy = state.health.and_then(|health| health.status).and_then(|status| match status {
+        HealthStatusEnum::HEALTHY => Some(true),
+        HealthStatusEnum::STARTING | HealthStatusEnum::UNHEALTHY => Some(false),
+        HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => None,
+    });
+    let mut addresses: Vec<IpAddr> = network
+        .networks
+        .unwrap_or_default()
+        .into_values()
+        .flat_map(|endpoint| [endpoint.ip_address, endpoint.global_ipv6_address])
+        .flatten()
+        .filter_map(|address| address.parse().ok())
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+    Inspection {
+        id: response.id.unwrap_or_default(),
+        image: response.image.unwrap_or_default(),
+        life: Life {
+            is_running: state.running.unwrap_or_default(),
+            pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default(),
+            started_at: state.started_at.unwrap_or_default(),
+            restarts: response.restart_count.unwrap_or_default(),
+            exit_code: state.exit_code.unwrap_or_default(),
+            out_of_memory: state.oom_killed.unwrap_or_default(),
+        },
+        addresses,
+        published: published(network.ports.unwrap_or_default()),
+        runtime: host.runtime,
+        network_mode: host.network_mode.unwrap_or_default(),
+        healthy,
+        anonymous_volumes: response
+            .mounts
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|mount| mount.name)
+            // Engines name anonymous volumes by 256 random bits.
+            .filter(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            .collect(),
+        sysctls: host.sysctls.unwrap_or_default(),
+    }
+}
+
+/// Every binding of every port. Engines write "every address" as `0.0.0.0`, `::` or nothing.
+fn published(ports: HashMap<String, Option<Vec<PortBinding>>>) -> Vec<Published> {
+    let mut all = Vec::new();
+    for (port, bindings) in ports {
+        let Ok(range) = port.parse::<PortRange>() else { continue };
+        for binding in bindings.unwrap_or_default() {
+            let host = match binding.host_ip.as_deref() {
+                None | Some("" | "0.0.0.0") => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                Some("::") => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                // What cannot be read is taken for the widest: it must not pass for narrow.
+                Some(text) => text
+                    .trim_matches(['[', ']'])
+                    .parse()
+                    .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), canonical),
+            };
+            let host_port =
+                binding.host_port.and_then(|port| port.parse().ok()).unwrap_or_default();
+            all.extend(range.ports().map(|port| Published { port, host, host_port }));
+        }
+    }
+    all.sort_by_key(|published| (published.port, published.host, published.host_port));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::convert;
+
+    /// Parts of real answers of Docker 20.10, and of Podman 4.3 where it differs.
+    fn inspection(json: &str) -> super::Inspection {
+        convert(serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn every_binding_is_kept_with_its_host_address() {
+        let seen = inspection(
+            r#"{"Id":"c0ffee","NetworkSettings":{"Ports":{
+                "80/tcp":[{"HostIp":"0.0.0.0","HostPort":"32768"},{"HostIp":"::","HostPort":"32769"}],
+                "81/tcp":[{"HostIp":"","HostPort":"81"}],
+                "82/tcp":[{"HostIp":"127.0.0.1","HostPort":"82"}],
+                "83/udp":null}}}"#,
+        );
+        let shown: Vec<String> = seen
+            .published
+            .iter()
+            .map(|published| format!("{} {}", published.port, published.on_host()))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "80/tcp 0.0.0.0:32768",
+                "80/tcp [::]:32769",
+                "81/tcp 0.0.0.0:81",
+                "82/tcp 127.0.0.1:82"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_container_on_a_namespace_of_others_is_unfit() {
+        for (mode, fit) in [
+            ("default", true),
+            ("bridge", true),
+            ("my-network", true),
+            ("host", false),
+            ("container:abc", false),
+            ("ns:/run/netns/x", false),
+        ] {
+            let seen = inspection(&format!(r#"{{"HostConfig":{{"NetworkMode":"{mode}"}}}}"#));
+            assert_eq!(seen.is_fit().is_ok(), fit, "{mode}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_runtime_is_unfit() {
+        for (runtime, fit) in [("runc", true), ("crun", true), ("runsc", false), ("kata", false)] {
+            let seen = inspection(&format!(
+                r#"{{"HostConfig":{{"NetworkMode":"bridge","Runtime":"{runtime}"}}}}"#
+            ));
+            assert_eq!(seen.is_fit().is_ok(), fit, "{runtime}");
+        }
+    }
+}

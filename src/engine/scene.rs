@@ -1,0 +1,405 @@
+//! Everything that is made for one spec, and its removal.
+//!
+//! A thing is noted down *before* the engine is asked to make it, and the request goes on even if
+//! nobody waits for it any more: an abandoned create appears seconds later, and must be found then.
+//! [`Scene::clear`] removes what was noted down and verifies that it is gone. Containers are
+//! killed, never stopped: what they would do at their end is no concern of ours.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use bollard::{
+    errors::Error,
+    models::{
+        ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount,
+        MountType, NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy,
+        RestartPolicyNameEnum,
+    },
+    query_parameters::{
+        CreateContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+        RemoveImageOptionsBuilder,
+    },
+};
+use futures_util::{StreamExt, future::join_all};
+use tokio::{task::JoinHandle, time::timeout};
+
+use super::{
+    client::{Engine, REQUEST, is_missing, request},
+    error::{EngineError, Unfit, chain},
+    image::Image,
+    inspect::Inspection,
+    reaper,
+};
+use crate::{
+    foreign,
+    record::LeftBehind,
+    socket::Port,
+    spec::{Egress, PublishMode, Run},
+};
+
+/// How long removing one thing may take, all tries together.
+const REMOVE: Duration = Duration::from_secs(20);
+/// How many ports portlid publishes by itself: each starts a proxy on the host.
+const MOST_PUBLISHED: usize = 256;
+
+/// What is made for one spec.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    engine: &'a Engine,
+    spec: &'a str,
+    containers: Vec<Made>,
+    networks: Vec<String>,
+    tags: Vec<String>,
+}
+
+/// A container that was asked for.
+#[derive(Debug)]
+struct Made {
+    name: String,
+    /// The request that makes it, until it is answered.
+    pending: Option<JoinHandle<Result<(), Error>>>,
+    volumes: Vec<String>,
+}
+
+/// A container that was started.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// What the engine said right after the start.
+    pub inspection: Inspection,
+    /// Just before the start was asked for.
+    pub since: Instant,
+}
+
+impl<'a> Scene<'a> {
+    /// An empty scene for the spec of that name.
+    #[must_use]
+    pub fn new(engine: &'a Engine, spec: &'a str) -> Self {
+        Self { engine, spec, containers: Vec::new(), networks: Vec::new(), tags: Vec::new() }
+    }
+
+    /// Notes down a tag that goes away with the scene.
+    pub(super) fn note_tag(&mut self, tag: String) {
+        self.tags.push(tag);
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &'a Engine {
+        self.engine
+    }
+
+    /// The spec's name.
+    #[must_use]
+    pub fn spec(&self) -> &'a str {
+        self.spec
+    }
+
+    /// Makes a network for the spec's containers.
+    ///
+    /// # Errors
+    ///
+    /// If the engine refuses, for example because its pool of addresses is used up.
+    pub async fn network(&mut self, egress: Egress) -> Result<String, EngineError> {
+        reaper::ensure(self.engine).await;
+        let engine = self.engine;
+        let name = engine.new_name();
+        self.networks.push(name.clone());
+        let config = NetworkCreateRequest {
+            name: name.clone(),
+            driver: Some("bridge".to_owned()),
+            internal: Some(egress == Egress::Deny),
+            labels: Some(engine.labels.clone()),
+            ..NetworkCreateRequest::default()
+        };
+        let docker = engine.docker.clone();
+        // Goes on even if this future is dropped, so that no network is made after the clearing.
+        let made = tokio::spawn(async move { docker.create_network(config).await });
+        request("create a network", REQUEST, async {
+            made.await.unwrap_or_else(|_| Err(Error::RequestTimeoutError))
+        })
+        .await?;
+        Ok(name)
+    }
+
+    /// Makes and starts a container.
+    ///
+    /// `network` is one of this scene, with the name by which others reach the container there.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot make or start it.
+    pub async fn start(
+        &mut self,
+        image: &Image,
+        run: &Run,
+        network: Option<(&str, Option<&str>)>,
+        publish: &PublishMode,
+    ) -> Result<Running, EngineError> {
+        reaper::ensure(self.engine).await;
+        let engine = self.engine;
+        let name = engine.new_name();
+        let body = body(engine, image, run, network, publish)?;
+        let docker = engine.docker.clone();
+        let create = {
+            let options = CreateContainerOptionsBuilder::default().name(&name).build();
+            tokio::spawn(
+                async move { docker.create_container(Some(options), body).await.map(|_| ()) },
+            )
+        };
+        self.containers.push(Made { name: name.clone(), pending: Some(create), volumes: vec![] });
+        if let Some(made) = self.containers.last_mut()
+            && let Some(pending) = &mut made.pending
+        {
+            request("create a container", REQUEST, async {
+                pending.await.unwrap_or_else(|_| Err(Error::RequestTimeoutError))
+            })
+            .await?;
+            made.pending = None;
+        }
+        let since = Instant::now();
+        request("start the container", REQUEST, engine.docker.start_container(&name, None))
+            .await?;
+        let inspection = engine.inspect(&name).await?;
+        if let Some(made) = self.containers.last_mut() {
+            made.volumes.clone_from(&inspection.anonymous_volumes);
+        }
+        Ok(Running { inspection, since })
+    }
+
+    /// The last lines of a container's log, escaped and cut. Empty if it cannot be had.
+    pub async fn log(&self, container: &str) -> Vec<String> {
+        const LINES: usize = 20;
+        const WIDTH: usize = 300;
+        const MOST_BYTES: usize = 256 * 1024;
+        let options = LogsOptionsBuilder::default()
+            .stdout(true)
+            .stderr(true)
+            .tail(&LINES.to_string())
+            .build();
+        let mut stream = self.engine.docker.logs(container, Some(options));
+        let mut bytes: Vec<u8> = Vec::new();
+        let read = async {
+            while let Some(Ok(output)) = stream.next().await {
+                bytes.extend_from_slice(&output.into_bytes());
+                if bytes.len() > MOST_BYTES {
+                    break;
+                }
+            }
+        };
+        // What came in time is better than nothing.
+        let _ = timeout(Duration::from_secs(5), read).await;
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        lines[lines.len().saturating_sub(LINES)..]
+            .iter()
+            .map(|line| foreign::shown(line, WIDTH))
+            .collect()
+    }
+
+    /// Removes everything that was made, and tells what could not be.
+    pub async fn clear(self) -> Vec<LeftBehind> {
+        let engine = self.engine;
+        let removals = self.containers.into_iter().map(|made| remove_container(engine, made));
+        let mut left: Vec<LeftBehind> = join_all(removals).await.into_iter().flatten().collect();
+        for network in self.networks {
+            left.extend(remove_network(engine, &network).await);
+        }
+        for tag in self.tags {
+            left.extend(remove_tag(engine, &tag).await);
+        }
+        left
+    }
+}
+
+/// What is asked of the engine.
+fn body(
+    engine: &Engine,
+    image: &Image,
+    run: &Run,
+    network: Option<(&str, Option<&str>)>,
+    publish: &PublishMode,
+) -> Result<ContainerCreateBody, EngineError> {
+    let bindings = bindings(image, publish)?;
+    let exposed: Vec<String> = bindings.keys().cloned().collect();
+    let memory = i64::try_from(run.memory).ok();
+    let host_config = HostConfig {
+        memory,
+        // No swap beside it: a memory hog is to end, not to grind.
+        memory_swap: memory,
+        pids_limit: Some(i64::from(run.pids)),
+        port_bindings: (!bindings.is_empty()).then_some(bindings),
+        publish_all_ports: Some(false),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        cap_add: (!run.cap_add.is_empty()).then(|| run.cap_add.clone()),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some(HashMap::from([
+                ("max-size".to_owned(), "8m".to_owned()),
+                ("max-file".to_owned(), "1".to_owned()),
+            ])),
+        }),
+        tmpfs: (!run.tmpfs.is_empty()).then(|| {
+            run.tmpfs
+                .iter()
+                .map(|mount| {
+                    let (path, options) = mount.split_once(':').unwrap_or((mount, ""));
+                    (path.to_owned(), options.to_owned())
+                })
+                .collect()
+        }),
+        mounts: (!run.volumes.is_empty()).then(|| {
+            run.volumes
+                .iter()
+                .map(|volume| Mount {
+                    typ: Some(MountType::BIND),
+                    source: Some(volume.source.display().to_string()),
+                    target: Some(volume.target.clone()),
+                    read_only: Some(volume.read_only),
+                    ..Mount::default()
+                })
+                .collect()
+        }),
+        network_mode: network.map(|(name, _)| name.to_owned()),
+        ..HostConfig::default()
+    };
+    let networking_config = network.map(|(name, alias)| NetworkingConfig {
+        endpoints_config: Some(HashMap::from([(
+            name.to_owned(),
+            EndpointSettings {
+                aliases: alias.map(|alias| vec![alias.to_owned()]),
+                ..EndpointSettings::default()
+            },
+        )])),
+    });
+    Ok(ContainerCreateBody {
+        image: Some(image.id.clone()),
+        cmd: run.command.clone(),
+        entrypoint: run.entrypoint.clone(),
+        env: (!run.env.is_empty())
+            .then(|| run.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
+        user: run.user.clone(),
+        hostname: run.hostname.clone(),
+        labels: Some(engine.labels.clone()),
+        exposed_ports: (!exposed.is_empty()).then_some(exposed),
+        host_config: Some(host_config),
+        networking_config,
+        ..ContainerCreateBody::default()
+    })
+}
+
+/// What is bound on the host. Never an empty list for a port: Docker 20.10 then reports another
+/// port's bindings twice.
+fn bindings(
+    image: &Image,
+    publish: &PublishMode,
+) -> Result<HashMap<String, Option<Vec<PortBinding>>>, EngineError> {
+    const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    let wanted: Vec<(Port, IpAddr, u16)> = match publish {
+        PublishMode::None => Vec::new(),
+        PublishMode::All if image.declared.len() > MOST_PUBLISHED => {
+            return Err(EngineError::Unfit(Unfit::TooManyPorts(image.declared.len())));
+        }
+        PublishMode::All => image.declared.iter().map(|&port| (port, LOOPBACK, 0)).collect(),
+        PublishMode::List(list) => {
+            list.iter().map(|entry| (entry.port, entry.host, entry.host_port)).collect()
+        }
+    };
+    let mut bindings: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
+    for (port, host, host_port) in wanted {
+        bindings.entry(port.to_string()).or_default().get_or_insert_default().push(PortBinding {
+            host_ip: Some(host.to_string()),
+            host_port: Some(if host_port == 0 { String::new() } else { host_port.to_string() }),
+        });
+    }
+    Ok(bindings)
+}
+
+/// Removes a container and its anonymous volumes, and verifies that they are gone.
+async fn remove_container(engine: &Engine, made: Made) -> Vec<LeftBehind> {
+    let Made { name, pending, volumes } = made;
+    let left_behind = |why: String| {
+        vec![LeftBehind {
+            what: format!("container `{name}`: {why}"),
+            remove_with: format!("docker rm -f -v {name}"),
+        }]
+    };
+    if let Some(pending) = pending {
+        // A create that nobody waits for any more may still be carried out: wait for its answer.
+        let _ = timeout(REMOVE, pending).await;
+    }
+    let deadline = Instant::now() + REMOVE;
+    loop {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let removal = engine.docker.remove_container(&name, Some(options));
+        let removed = request("remove the container", REMOVE, removal).await;
+        if let Err(error) = &removed
+            && !is_missing(error)
+            && Instant::now() >= deadline
+        {
+            return left_behind(chain(error));
+        }
+        match engine.inspect(&name).await {
+            Err(error) if is_missing(&error) => break,
+            // Another removal is under way, or the engine is slow: look again.
+            Ok(_) | Err(_) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Ok(_) => return left_behind("it is still there".to_owned()),
+            Err(error) => return left_behind(chain(&error)),
+        }
+    }
+    let mut left = Vec::new();
+    for volume in volumes {
+        let inspect = engine.docker.inspect_volume(&volume);
+        match request("inspect the volume", REMOVE, inspect).await {
+            Err(error) if is_missing(&error) => {}
+            Ok(_) | Err(_) => left.push(LeftBehind {
+                what: format!("volume `{volume}`"),
+                remove_with: format!("docker volume rm {volume}"),
+            }),
+        }
+    }
+    left
+}
+
+async fn remove_network(engine: &Engine, name: &str) -> Option<LeftBehind> {
+    let deadline = Instant::now() + REMOVE;
+    loop {
+        let removal = engine.docker.remove_network(name);
+        match request("remove the network", REMOVE, removal).await {
+            Ok(()) => return None,
+            Err(error) if is_missing(&error) => return None,
+            // "has active endpoints": a container's end takes a moment to be known.
+            Err(_) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => {
+                return Some(LeftBehind {
+                    what: format!("network `{name}`: {}", chain(&error)),
+                    remove_with: format!("docker network rm {name}"),
+                });
+            }
+        }
+    }
+}
+
+/// Removes a tag of ours; the image goes with it unless something else names it.
+async fn remove_tag(engine: &Engine, tag: &str) -> Option<LeftBehind> {
+    let options = RemoveImageOptionsBuilder::default().build();
+    let removal = engine.docker.remove_image(tag, Some(options), None);
+    match request("remove the image", REMOVE, removal).await {
+        Ok(_) => None,
+        Err(error) if is_missing(&error) => None,
+        Err(error) => Some(LeftBehind {
+            what: format!("image `{tag}`: {}", chain(&error)),
+            remove_with: format!("docker image rm {tag}"),
+        }),
+    }
+}

@@ -1,0 +1,46 @@
+//! Keeps every port of a container image shut, unless a spec file says that it may be open.
+//!
+//! A spec lists the ports that an image may expose. portlid starts the image, looks at it from four
+//! sides (declared, published, listening, reachable), and says pass, fail or inconclusive. A pass
+//! has to be earned: whatever could not be looked at is inconclusive.
+//!
+//! # The pipeline
+//!
+//! | stage | from | to | module |
+//! |---|---|---|---|
+//! | 1 | a file | [`Spec`] | [`spec`] |
+//! | 2 | a spec | a running container, and its end | [`engine`] |
+//! | 3 | a running container | what is seen of it | [`look`] |
+//! | 4 | a spec and an [`Observation`] | findings | [`judgement`] |
+//! | 5 | [records](record) | text | [`report`] |
+//!
+//! Imports run one way, down this table; [`run`] alone knows all stages. [`harness`] makes a test of
+//! each spec, and [`harness::main`] is the whole of a `harness = false` test.
+
+pub mod foreign;
+pub mod socket;
+
+pub mod rule;
+pub mod spec;
+
+pub mod observation;
+
+pub mod engine;
+pub mod look;
+
+pub mod judgement;
+pub mod notorious;
+
+pub mod exit;
+pub mod record;
+pub mod report;
+
+pub mod cli;
+pub mod command;
+pub mod harness;
+pub mod output;
+pub mod run;
+
+pub use judgement::judge;
+pub use observation::Observation;
+pub use spec::Spec;

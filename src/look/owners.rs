@@ -1,0 +1,195 @@
+//! Who holds a socket: inode -> every process of the container with a descriptor for it.
+//!
+//! A process is the container's if it is in the container's network namespace, or if its control
+//! group carries the container's id. Owners are a list: a socket may be shared by many processes,
+//! and "unknown" is never the same as "none".
+//!
+//! Only the descriptors of whole processes are looked through, not those of threads with a
+//! descriptor table of their own (`unshare(CLONE_FILES)`).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use rustix::{fs::readlinkat_raw, io::Errno};
+
+use super::{
+    error::LookError,
+    process::{Identity, Process, Subject, bracketed, contains},
+};
+use crate::observation::Owner;
+
+/// Which processes of the container hold which sockets, at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    /// The holders of every wanted inode that has any.
+    pub(super) holders: BTreeMap<u64, BTreeSet<Owner>>,
+    /// Whether every process of the container could be looked through. Only then does the absence
+    /// of a holder mean that there is none.
+    pub(super) complete: bool,
+}
+
+/// Looks for the holders of the `wanted` inodes. Processes that end meanwhile are no holders.
+pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>) -> Census {
+    let mut census = Census { holders: BTreeMap::new(), complete: true };
+    let Ok(entries) = std::fs::read_dir(proc_root) else {
+        return Census::default();
+    };
+    // uids are translated unless the looker is in the same user namespace: then the kernel prints
+    // them as the container numbers them, and the map counts from the parent namespace.
+    let own_users = link_number(&proc_root.join("self/ns/user"));
+    for entry in entries {
+        let Ok(entry) = entry else {
+            census.complete = false;
+            continue;
+        };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let process = match Process::open(proc_root, pid) {
+            Ok(process) => process,
+            Err(LookError::NoProcess { .. }) => continue,
+            Err(_) => {
+                census.complete = false;
+                continue;
+            }
+        };
+        let outcome = match membership(&process, subject) {
+            Ok(true) => sockets(&process, wanted).map(|held| {
+                if !held.is_empty() {
+                    let owner = owner(&process, own_users);
+                    for inode in held {
+                        census.holders.entry(inode).or_default().insert(owner.clone());
+                    }
+                }
+            }),
+            Ok(false) => Ok(()),
+            Err(unknown) => Err(unknown),
+        };
+        // A process that has ended in the meantime holds nothing; one that lives and cannot be
+        // read may hold anything.
+        if outcome.is_err() && !process.has_ended() {
+            census.complete = false;
+        }
+    }
+    census
+}
+
+/// That something of a process could not be read.
+struct Hidden;
+
+/// Whether the process is one of the container's.
+///
+/// A process whose namespace is hidden is judged by its control group alone, if those tell
+/// processes of the container from others.
+fn membership(process: &Process, subject: &Subject) -> Result<bool, Hidden> {
+    let namespace = process.namespace("ns/net");
+    if let Ok(netns) = namespace
+        && netns == subject.netns()
+    {
+        return Ok(true);
+    }
+    if !subject.container().is_empty() {
+        let groups = process.text("cgroup").map_err(|_| Hidden)?;
+        if contains(&groups, subject.container().as_bytes()) {
+            return Ok(true);
+        }
+    }
+    match namespace {
+        Err(_) if subject.identity() == Identity::Unverified => Err(Hidden),
+        Ok(_) | Err(_) => Ok(false),
+    }
+}
+
+/// Which of the `wanted` sockets the process has a descriptor for.
+fn sockets(process: &Process, wanted: &BTreeSet<u64>) -> Result<BTreeSet<u64>, Hidden> {
+    let mut descriptors = process.directory("fd").map_err(|_| Hidden)?;
+    let mut held = BTreeSet::new();
+    let mut buffer = [0; 40];
+    while let Some(entry) = descriptors.read() {
+        let entry = entry.map_err(|_| Hidden)?;
+        let name = entry.file_name();
+        if name.to_bytes().starts_with(b".") {
+            continue;
+        }
+        let folder = descriptors.fd().map_err(|_| Hidden)?;
+        match readlinkat_raw(folder, name, &mut buffer[..]) {
+            Ok(length) => {
+                let link = &buffer[..length];
+                if link.starts_with(b"socket:")
+                    && let Some(inode) = bracketed(link)
+                    && wanted.contains(&inode)
+                {
+                    held.insert(inode);
+                }
+            }
+            // Closed since the folder was listed.
+            Err(Errno::NOENT) => {}
+            Err(_) => return Err(Hidden),
+        }
+    }
+    Ok(held)
+}
+
+/// The process as the container sees it.
+fn owner(process: &Process, own_users: Option<u64>) -> Owner {
+    let status = process.text("status").unwrap_or_default();
+    let field = |name: &str| {
+        let mut lines = status.split(|byte| *byte == b'\n');
+        let line = lines.find_map(|line| line.strip_prefix(name.as_bytes()))?;
+        std::str::from_utf8(line).ok()
+    };
+    // One number for each nested namespace, the innermost last.
+    let pid = field("NSpid:").and_then(|pids| pids.split_ascii_whitespace().last()?.parse().ok());
+    // Real, effective, saved, filesystem.
+    let uid = field("Uid:").and_then(|uids| uids.split_ascii_whitespace().nth(1)?.parse().ok());
+    let uid = uid.unwrap_or(NOBODY);
+    let same_users = own_users.is_some() && process.namespace("ns/user").ok() == own_users;
+    let uid = if same_users {
+        uid
+    } else {
+        let map = process.text("uid_map").unwrap_or_default();
+        std::str::from_utf8(&map).ok().and_then(|map| inside(map, uid)).unwrap_or(uid)
+    };
+    let name = process.text("comm").unwrap_or_default();
+    let name = name.strip_suffix(b"\n").unwrap_or(&name);
+    Owner {
+        pid: pid.unwrap_or(process.pid()),
+        executable: executable(process),
+        name: String::from_utf8_lossy(name).into_owned(),
+        uid,
+    }
+}
+
+/// The kernel's default for a user that has no number in a namespace (`overflowuid`).
+const NOBODY: u32 = 65534;
+
+/// The number that user `outside` has inside a user namespace, by the namespace's `uid_map`:
+/// lines of first inside, first outside, count. See user_namespaces(7).
+fn inside(map: &str, outside: u32) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(|word| word.parse::<u32>().ok());
+        let (first_inside, first_outside, count) =
+            (numbers.next()??, numbers.next()??, numbers.next()??);
+        let offset = outside.checked_sub(first_outside)?;
+        if offset < count { first_inside.checked_add(offset) } else { None }
+    })
+}
+
+/// The executable's file name. The kernel appends ` (deleted)` if the file is no longer there.
+fn executable(process: &Process) -> Option<String> {
+    let mut buffer = vec![0; 4096];
+    let path = process.link("exe", &mut buffer).ok()?;
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+    let name = path.rsplit(|byte| *byte == b'/').next()?;
+    (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+fn link_number(path: &Path) -> Option<u64> {
+    let target = std::fs::read_link(path).ok()?;
+    bracketed(target.as_os_str().as_encoded_bytes())
+}
+
+#[cfg(test)]
+mod tests;

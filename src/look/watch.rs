@@ -1,0 +1,428 @@
+//! Watching a container's sockets: a thread of its own reads the tables again and again.
+//!
+//! It glances at cheap counters every 10 ms. As soon as they change the tables are read, and without
+//! a change at least every 50 to 150 ms, by what reading costs on this machine. Anything seen once
+//! counts. An error is final: whoever asks from then on gets it, and what had been seen
+//! before it. Nothing is ever read from the container's files, and nothing is sent to it.
+
+mod ledger;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{oneshot, watch};
+
+use self::ledger::{Accepting, Ledger};
+use super::{
+    Target,
+    error::LookError,
+    glance::Glance,
+    owners::census,
+    process::{Identity, Subject, TableState},
+    tables::Table,
+};
+use crate::{observation::Socket, socket::Port};
+
+/// How often the namespace is glanced at: often enough that a listener of a few hundredths of a
+/// second is seen.
+const GLANCE: Duration = Duration::from_millis(10);
+/// How long reading the tables may be put off while a glance says that something has changed.
+const CHANGED: (Duration, Duration) = (GLANCE, Duration::from_millis(50));
+/// How long it may be put off while every glance says that nothing has. Whatever listens for longer
+/// than that is seen even if the counters are of no use.
+const UNCHANGED: (Duration, Duration) = (CHANGED.1, Duration::from_millis(150));
+/// How many times as long as it took the thread rests after reading, within those limits.
+const RESTS_IF_CHANGED: u32 = 9;
+/// The same while nothing changes.
+const RESTS_IF_UNCHANGED: u32 = 99;
+/// The same after looking up owners.
+const RESTS_AFTER_CENSUS: u32 = 4;
+
+/// What was seen of a container's sockets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// Every socket that accepted traffic at any moment, ordered by port and address.
+    pub sockets: Vec<Socket>,
+    /// Ports that had a socket and had none in two samples of the watch phase that follow each
+    /// other: when that was first noticed, since the start of the container.
+    pub lost: BTreeMap<Port, Duration>,
+    /// How many times all tables were read.
+    pub samples: u32,
+    /// How many times, besides, the counters said that nothing had changed.
+    pub glances: u32,
+    /// From the beginning of the watch phase to the last sample; zero if it never began.
+    pub watched: Duration,
+    /// The longest time between two samples or glances.
+    pub longest_gap: Duration,
+    /// The inode of the network namespace that was read.
+    pub netns: u64,
+    /// Whether the process is known to be of the container.
+    pub identity: Identity,
+    /// Which tables were read.
+    pub tables: BTreeMap<Table, TableState>,
+}
+
+/// What is true at the moment, for those who wait for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The ports that have a socket in the latest sample, on whatever address.
+    pub listening: BTreeSet<Port>,
+    /// Why the watch ended by itself, if it did.
+    pub ended: Option<LookError>,
+}
+
+/// A watch over one container. Dropping it ends it.
+#[derive(Debug)]
+pub struct Watch {
+    commands: mpsc::Sender<Command>,
+    status: watch::Receiver<Status>,
+}
+
+/// What the watching thread can be told.
+#[derive(Debug)]
+enum Command {
+    BeginWatchPhase,
+    SoFar(oneshot::Sender<Sighting>),
+    Finish(oneshot::Sender<Result<Sighting, LookError>>),
+}
+
+impl Watch {
+    /// Checks who the target is, takes the first sample, and goes on in a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the process is not there or not the container's, if its network namespace is the looker's
+    /// or the host's, or if a table cannot be read.
+    pub fn begin(target: &Target) -> Result<Self, LookError> {
+        let mut eyes = Eyes::open(target)?;
+        let (publish, status) = watch::channel(Status::default());
+        let (commands, orders) = mpsc::channel();
+        eyes.sample()?;
+        publish_sample(&publish, &eyes);
+        thread::Builder::new()
+            .name("portlid-look".to_owned())
+            .spawn(move || watching(eyes, &orders, &publish))
+            .map_err(|error| LookError::Internal { what: format!("no thread: {error}") })?;
+        Ok(Self { commands, status })
+    }
+
+    /// The ports that have a socket in the latest sample, on whatever address.
+    #[must_use]
+    pub fn listening(&self) -> BTreeSet<Port> {
+        self.status.borrow().listening.clone()
+    }
+
+    /// Why the watch ended by itself, if it did.
+    #[must_use]
+    pub fn ended(&self) -> Option<LookError> {
+        self.status.borrow().ended.clone()
+    }
+
+    /// A receiver that wakes whenever the set of listening ports changes, or the watch ends.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Waits until the listening ports are as `wanted`. Without a time limit: the caller has one.
+    ///
+    /// # Errors
+    ///
+    /// If the watch ends before.
+    pub async fn wait_until(
+        &self,
+        mut wanted: impl FnMut(&BTreeSet<Port>) -> bool,
+    ) -> Result<(), LookError> {
+        let mut status = self.status.clone();
+        let status = status
+            .wait_for(|status| status.ended.is_some() || wanted(&status.listening))
+            .await
+            .map_err(|_| stopped())?;
+        match &status.ended {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins the watch phase: from now on a port without a socket counts as lost.
+    pub fn begin_watch_phase(&self) {
+        // If the thread is gone, `finish` says so.
+        let _ = self.commands.send(Command::BeginWatchPhase);
+    }
+
+    /// What has been seen until now, even if the watch has ended with an error.
+    ///
+    /// # Errors
+    ///
+    /// If the watching thread broke.
+    pub async fn so_far(&self) -> Result<Sighting, LookError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::SoFar(reply)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())
+    }
+
+    /// Takes a last sample, looks up all owners once more, and checks that the process is still the
+    /// same, runs, and is in the same namespace.
+    ///
+    /// # Errors
+    ///
+    /// If that is not so, or if anything failed since the beginning.
+    pub async fn finish(self) -> Result<Sighting, LookError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Finish(reply)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+fn stopped() -> LookError {
+    LookError::Internal { what: "the watching thread is gone".to_owned() }
+}
+
+/// The thread: samples, sleeps, obeys.
+fn watching(mut eyes: Eyes, orders: &mpsc::Receiver<Command>, publish: &watch::Sender<Status>) {
+    let mut failed: Option<LookError> = None;
+    loop {
+        let order = if failed.is_some() {
+            orders.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
+        } else {
+            orders.recv_timeout(eyes.rest())
+        };
+        let outcome = match order {
+            Ok(Command::BeginWatchPhase) => {
+                eyes.ledger.begin_watch_phase(eyes.started.elapsed());
+                Ok(())
+            }
+            Ok(Command::SoFar(reply)) => {
+                // Nobody may be waiting any more; that is their affair.
+                let _ = reply.send(eyes.sighting());
+                Ok(())
+            }
+            Ok(Command::Finish(reply)) => {
+                let result = match failed {
+                    Some(error) => Err(error),
+                    None => eyes.finish(),
+                };
+                let _ = reply.send(result);
+                return;
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => eyes.glance_or_sample(),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        };
+        match outcome {
+            Ok(()) => publish_sample(publish, &eyes),
+            Err(error) => {
+                publish.send_modify(|status| {
+                    status.listening.clear();
+                    status.ended = Some(error.clone());
+                });
+                failed = Some(error);
+            }
+        }
+    }
+}
+
+fn publish_sample(publish: &watch::Sender<Status>, eyes: &Eyes) {
+    publish.send_if_modified(|status| {
+        let changed = status.ended.is_none() && status.listening != *eyes.ledger.listening();
+        if changed {
+            status.listening.clone_from(eyes.ledger.listening());
+        }
+        changed
+    });
+}
+
+/// Everything that one sample needs.
+struct Eyes {
+    proc_root: PathBuf,
+    subject: Subject,
+    /// When the container started.
+    started: Instant,
+    ledger: Ledger,
+    tables: BTreeMap<Table, TableState>,
+    /// The sockets of the latest sample; kept to spare an allocation.
+    accepting: Vec<Accepting>,
+    last_sample: Instant,
+    last_glance: Instant,
+    /// The counters before the latest sample; `None` if they changed while it was taken, or if
+    /// there are none.
+    settled: Option<Glance>,
+    glance: Glance,
+    glances: u32,
+    longest_gap: Duration,
+    /// How long the latest sample took, owners not counted.
+    cost: Duration,
+    next_census: Instant,
+}
+
+impl Eyes {
+    fn open(target: &Target) -> Result<Self, LookError> {
+        let now = Instant::now();
+        let subject = Subject::open(&target.proc_root, target.pid, &target.container)?;
+        subject.require_own_namespace(&target.proc_root)?;
+        Ok(Self {
+            proc_root: target.proc_root.clone(),
+            subject,
+            started: now.checked_sub(target.age).unwrap_or(now),
+            ledger: Ledger::default(),
+            tables: BTreeMap::new(),
+            accepting: Vec::new(),
+            last_sample: now,
+            last_glance: now,
+            settled: None,
+            glance: Glance::default(),
+            glances: 0,
+            longest_gap: Duration::ZERO,
+            cost: Duration::ZERO,
+            next_census: now,
+        })
+    }
+
+    /// How long to sleep now.
+    fn rest(&self) -> Duration {
+        GLANCE.saturating_sub(self.last_glance.elapsed())
+    }
+
+    /// Reads the tables if it is time, or if the counters say that something has changed.
+    fn glance_or_sample(&mut self) -> Result<(), LookError> {
+        let changed = self.has_changed();
+        let ((least, most), rests) =
+            if changed { (CHANGED, RESTS_IF_CHANGED) } else { (UNCHANGED, RESTS_IF_UNCHANGED) };
+        // The glances come every `GLANCE`; what would be due shortly before the next is due now.
+        let due = (self.cost * rests).clamp(least, most).saturating_sub(GLANCE / 2);
+        if self.last_sample.elapsed() >= due {
+            return self.sample();
+        }
+        self.subject.check().map_err(|error| self.explain(error))?;
+        self.note_glance();
+        if !changed {
+            self.glances = self.glances.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Whether the tables may hold something else than in the latest sample.
+    fn has_changed(&mut self) -> bool {
+        // A port that was missed once is looked for again, since a sample can miss what is there;
+        // and an owner that is still sought needs a sample to be sought again.
+        if self.ledger.has_doubts() {
+            return true;
+        }
+        let Some(settled) = &self.settled else { return true };
+        !self.subject.glance(&mut self.glance) || self.glance != *settled
+    }
+
+    fn note_glance(&mut self) {
+        let now = Instant::now();
+        self.longest_gap = self.longest_gap.max(now.duration_since(self.last_glance));
+        self.last_glance = now;
+    }
+
+    fn sample(&mut self) -> Result<(), LookError> {
+        self.read().map_err(|error| self.explain(error))?;
+        if self.last_sample >= self.next_census {
+            self.look_up(&self.ledger.pending());
+        }
+        Ok(())
+    }
+
+    /// Reads all tables, between two checks that the process is there and in its namespace.
+    fn read(&mut self) -> Result<(), LookError> {
+        let began = Instant::now();
+        self.last_sample = began;
+        self.note_glance();
+        self.subject.check()?;
+        let before = self.subject.glance(&mut self.glance).then(|| self.glance.clone());
+        self.accepting.clear();
+        let accepting = &mut self.accepting;
+        let states = self.subject.read_tables(|row| {
+            if row.accepts() {
+                accepting.push(Accepting {
+                    port: row.bound_to(),
+                    address: row.local,
+                    inode: row.inode,
+                });
+            }
+        })?;
+        self.subject.check()?;
+        for (table, state) in Table::ALL.into_iter().zip(states) {
+            // A kernel module may come during the watch, and its table with it.
+            let known = self.tables.entry(table).or_insert(state);
+            if state == TableState::Read {
+                *known = state;
+            } else if *known == TableState::Read {
+                return Err(LookError::MissingTable { table });
+            }
+        }
+        // SCTP has no counters: where it is, glances say nothing.
+        let has_counters = self.tables.get(&Table::Sctp) == Some(&TableState::NotInKernel);
+        let after = self.subject.glance(&mut self.glance).then_some(&self.glance);
+        self.settled = before.filter(|before| has_counters && Some(before) == after);
+        self.cost = began.elapsed();
+        self.ledger.note(self.started.elapsed(), &self.accepting);
+        Ok(())
+    }
+
+    fn look_up(&mut self, inodes: &BTreeSet<u64>) {
+        if inodes.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        let found = census(&self.proc_root, &self.subject, inodes);
+        self.ledger.attribute(inodes, &found);
+        let now = Instant::now();
+        self.next_census = now + now.duration_since(began) * RESTS_AFTER_CENSUS;
+    }
+
+    fn finish(&mut self) -> Result<Sighting, LookError> {
+        self.read().map_err(|error| self.explain(error))?;
+        self.look_up(&self.ledger.present());
+        // "Nobody holds it" takes two looks with the socket still there between them.
+        for _ in 0..2 {
+            if self.ledger.pending().is_empty() {
+                break;
+            }
+            self.read().map_err(|error| self.explain(error))?;
+            self.look_up(&self.ledger.pending());
+        }
+        self.subject.check_wholly().map_err(|error| self.explain(error))?;
+        Ok(self.sighting())
+    }
+
+    /// An error that came because the process has ended is reported as that.
+    fn explain(&self, error: LookError) -> LookError {
+        let ended =
+            matches!(error, LookError::NoProcess { .. }) || self.subject.process().has_ended();
+        if ended {
+            LookError::Gone {
+                pid: self.subject.pid(),
+                after: self.started.elapsed(),
+                seen: Box::new(self.sighting()),
+            }
+        } else {
+            error
+        }
+    }
+
+    fn sighting(&self) -> Sighting {
+        Sighting {
+            sockets: self.ledger.sockets(),
+            lost: self.ledger.lost().clone(),
+            samples: self.ledger.samples(),
+            glances: self.glances,
+            watched: self.ledger.watched(),
+            longest_gap: self.longest_gap,
+            netns: self.subject.netns(),
+            identity: self.subject.identity(),
+            tables: self.tables.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

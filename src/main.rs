@@ -1,0 +1,14 @@
+//! Parses the command line, runs, and turns the outcome into an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use portlid::{cli::Cli, command, engine};
+
+fn main() -> ExitCode {
+    if engine::serve_reaper() {
+        return ExitCode::SUCCESS;
+    }
+    engine::enable_reaper();
+    command::run(Cli::parse()).into()
+}

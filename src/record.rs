@@ -1,0 +1,232 @@
+//! What a run knows in the end: one [`Record`] per spec. Every report is made from these alone.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use crate::{
+    exit::Exit,
+    judgement::{Finding, Judgement, Verdict},
+    observation::{Answer, Observation, Socket},
+    socket::Port,
+    spec::{Location, Spec},
+};
+
+/// A whole run.
+#[derive(Clone, Debug, Default)]
+pub struct RunRecord {
+    /// The engine in use; `None` if none answered, or none was needed.
+    pub engine: Option<EngineName>,
+    /// One record per spec that was run, in the order of their names.
+    pub specs: Vec<Record>,
+}
+
+impl RunRecord {
+    /// The exit status that the records call for.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        let start = if self.specs.is_empty() { Exit::NothingChecked } else { Exit::Pass };
+        self.specs.iter().fold(start, |exit, record| exit.and(record.exit()))
+    }
+}
+
+/// Which engine was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineName {
+    /// Where it was reached, without credentials.
+    pub endpoint: String,
+    /// `docker` or `podman`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// What became of one spec.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The spec's name.
+    pub name: String,
+    /// The spec's file, as shown.
+    pub file: PathBuf,
+    /// The image, archive, context or container, as the spec writes it.
+    pub image: String,
+    /// The registry's digest of the image, else its id; `None` if it never got that far.
+    pub digest: Option<String>,
+    /// The platform of the image.
+    pub platform: Option<String>,
+    /// The outcome.
+    pub verdict: Verdict,
+    /// Why it is inconclusive.
+    pub reason: Option<Reason>,
+    /// How long it took, from the first request to the last.
+    pub took: Duration,
+    /// What is wrong, the most severe first.
+    pub findings: Vec<LocatedFinding>,
+    /// The four views, joined: one row per port.
+    pub ledger: Vec<LedgerRow>,
+    /// What the verdict rests on; `None` if the look was not completed.
+    pub evidence: Option<Evidence>,
+    /// The last lines of the container's log, or of the build's, where they help to understand.
+    pub log: Vec<String>,
+    /// What could not be removed, each with the command that removes it.
+    pub left_behind: Vec<LeftBehind>,
+    /// Whether portlid itself failed.
+    pub is_internal_error: bool,
+}
+
+impl Record {
+    /// A record of `spec` that says no more than that it is inconclusive for `reason`.
+    #[must_use]
+    pub fn inconclusive(spec: &Spec, reason: Reason) -> Self {
+        Self {
+            name: spec.name.clone(),
+            file: spec.source.file.clone(),
+            image: spec.subject.shown(),
+            digest: None,
+            platform: None,
+            verdict: Verdict::Inconclusive,
+            reason: Some(reason),
+            took: Duration::ZERO,
+            findings: Vec::new(),
+            ledger: Vec::new(),
+            evidence: None,
+            log: Vec::new(),
+            left_behind: Vec::new(),
+            is_internal_error: false,
+        }
+    }
+
+    /// Takes over the outcome of a judgement.
+    pub fn judged(&mut self, spec: &Spec, seen: &Observation, judgement: Judgement) {
+        self.verdict = judgement.verdict();
+        self.reason = match self.verdict {
+            Verdict::Inconclusive => Some(Reason {
+                message: judgement.open.join("; "),
+                hint: Some(
+                    "take the assertion out of the spec, or make the port answer".to_owned(),
+                ),
+            }),
+            Verdict::Pass | Verdict::Fail => None,
+        };
+        self.findings = judgement
+            .findings
+            .into_iter()
+            .map(|finding| LocatedFinding { location: spec.locate(finding.place), finding })
+            .collect();
+        self.ledger = ledger(spec, seen);
+    }
+
+    /// The exit status that this record alone calls for.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        if self.is_internal_error {
+            Exit::Internal
+        } else if self.verdict == Verdict::Pass && !self.left_behind.is_empty() {
+            Exit::LeftBehind
+        } else {
+            self.verdict.into()
+        }
+    }
+}
+
+/// Why a spec is inconclusive. Safe to print: made by [`Foreign`](crate::foreign::Foreign) where
+/// it repeats what others said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// What could not be done, and its causes.
+    pub message: String,
+    /// The next thing to do.
+    pub hint: Option<String>,
+}
+
+/// A finding and where its place stands in the spec's file.
+#[derive(Clone, Debug)]
+pub struct LocatedFinding {
+    /// The line and column.
+    pub location: Location,
+    /// The finding.
+    pub finding: Finding,
+}
+
+/// One port in all four views.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// The port.
+    pub port: Port,
+    /// Whether the image declares it.
+    pub declared: bool,
+    /// Where the engine binds it on the host.
+    pub published: Vec<SocketAddr>,
+    /// What a neighbour is answered; `None` if that is not known.
+    pub reachable: Option<Answer>,
+    /// The sockets that accept its traffic.
+    pub listening: Vec<Socket>,
+    /// The line of the entry that allows it.
+    pub entry_line: Option<usize>,
+}
+
+/// What a verdict rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// How many times every table was read.
+    pub samples: u64,
+    /// How long the tables were watched after readiness.
+    pub watched: Duration,
+    /// How many TCP ports were scanned.
+    pub scanned: u32,
+    /// The addresses that were scanned.
+    pub addresses: Vec<IpAddr>,
+    /// The tables that were read, by their name under `/proc/PID/net`.
+    pub tables: Vec<String>,
+    /// The container's id.
+    pub container: String,
+    /// The inode of the network namespace that was read.
+    pub network_namespace: u64,
+    /// The positive controls that were seen.
+    pub controls: Vec<String>,
+}
+
+/// Something that could not be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// What it is, safe to print.
+    pub what: String,
+    /// The command that removes it.
+    pub remove_with: String,
+}
+
+/// Joins the four views: one row per port that any of them knows, and per required port.
+fn ledger(spec: &Spec, seen: &Observation) -> Vec<LedgerRow> {
+    let mut ports: BTreeSet<Port> = seen.ports();
+    ports.extend(spec.required().map(|(_, port)| port));
+    ports
+        .into_iter()
+        .filter_map(|port| {
+            let sockets = || seen.sockets_of(port);
+            let declared = seen.declared.contains(&port);
+            // The engine's own resolver is not the image's doing.
+            if !declared && sockets().next().is_some() && sockets().all(Socket::is_engine_resolver)
+            {
+                return None;
+            }
+            let entry = spec.entry_for(port);
+            Some(LedgerRow {
+                port,
+                declared,
+                published: seen
+                    .published
+                    .iter()
+                    .filter(|published| published.port == port)
+                    .map(crate::observation::Published::on_host)
+                    .collect(),
+                reachable: seen.scan.answer(port),
+                listening: sockets().filter(|it| !it.is_engine_resolver()).cloned().collect(),
+                entry_line: entry
+                    .map(|(index, _)| spec.locate(crate::spec::Place::Entry(index)).line),
+            })
+        })
+        .collect()
+}

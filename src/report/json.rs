@@ -1,0 +1,228 @@
+//! The JSON report, version 1. Changes only add.
+//!
+//! The types here are the wire format and nothing else: the crate's own types may change, these
+//! may only grow.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::{
+    observation::{Answer, Owners, Socket},
+    record::{Evidence, LedgerRow, LocatedFinding, Record, RunRecord},
+    socket::Port,
+};
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    portlid: &'static str,
+    engine: Option<Engine<'a>>,
+    specs: Vec<Spec<'a>>,
+}
+
+#[derive(Serialize)]
+struct Engine<'a> {
+    endpoint: &'a str,
+    name: &'a str,
+    version: &'a str,
+}
+
+#[derive(Serialize)]
+struct Spec<'a> {
+    name: &'a str,
+    file: String,
+    image: &'a str,
+    digest: Option<&'a str>,
+    platform: Option<&'a str>,
+    verdict: &'static str,
+    reason: Option<&'a str>,
+    hint: Option<&'a str>,
+    log: &'a [String],
+    seconds: f64,
+    findings: Vec<FindingRow<'a>>,
+    ledger: Vec<Row>,
+    evidence: Option<EvidenceRow<'a>>,
+    left_behind: Vec<Left<'a>>,
+}
+
+#[derive(Serialize)]
+struct FindingRow<'a> {
+    rule: &'static str,
+    level: &'static str,
+    port: Option<Port>,
+    address: Option<IpAddr>,
+    addresses: &'a [IpAddr],
+    process: Option<String>,
+    owners: Vec<OwnerRow>,
+    first_seen_ms: Option<u64>,
+    file: String,
+    line: usize,
+    column: usize,
+    message: &'a str,
+    help: &'a str,
+    cis: &'static [&'static str],
+}
+
+#[derive(Serialize)]
+struct Row {
+    port: Port,
+    declared: bool,
+    published: Vec<SocketAddr>,
+    reachable: &'static str,
+    listening: Vec<SocketRow>,
+    entry_line: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct SocketRow {
+    address: IpAddr,
+    owners: Vec<OwnerRow>,
+    owners_known: bool,
+    first_seen_ms: u64,
+    last_seen_ms: u64,
+}
+
+#[derive(Serialize)]
+struct OwnerRow {
+    pid: u32,
+    process: Option<String>,
+    name: String,
+    uid: u32,
+}
+
+#[derive(Serialize)]
+struct EvidenceRow<'a> {
+    samples: u64,
+    watched_ms: u64,
+    scanned: u32,
+    addresses: &'a [IpAddr],
+    tables: &'a [String],
+    container: &'a str,
+    network_namespace: u64,
+    controls: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Left<'a> {
+    what: &'a str,
+    remove_with: &'a str,
+}
+
+/// The report of a run, indented, with a newline at its end.
+#[must_use]
+pub fn json(run: &RunRecord) -> String {
+    let report = Report {
+        schema: 1,
+        portlid: env!("CARGO_PKG_VERSION"),
+        engine: run.engine.as_ref().map(|engine| Engine {
+            endpoint: &engine.endpoint,
+            name: &engine.name,
+            version: &engine.version,
+        }),
+        specs: run.specs.iter().map(spec).collect(),
+    };
+    // Serialisation of these types has no way to fail: every key is a string.
+    let mut text = serde_json::to_string_pretty(&report).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn spec(record: &Record) -> Spec<'_> {
+    let file = record.file.display().to_string();
+    Spec {
+        name: &record.name,
+        image: &record.image,
+        digest: record.digest.as_deref(),
+        platform: record.platform.as_deref(),
+        verdict: record.verdict.as_str(),
+        reason: record.reason.as_ref().map(|reason| reason.message.as_str()),
+        hint: record.reason.as_ref().and_then(|reason| reason.hint.as_deref()),
+        log: &record.log,
+        seconds: (record.took.as_secs_f64() * 1000.0).round() / 1000.0,
+        findings: record.findings.iter().map(|located| finding(located, &file)).collect(),
+        ledger: record.ledger.iter().map(row).collect(),
+        evidence: record.evidence.as_ref().map(evidence),
+        left_behind: record
+            .left_behind
+            .iter()
+            .map(|left| Left { what: &left.what, remove_with: &left.remove_with })
+            .collect(),
+        file,
+    }
+}
+
+fn finding<'a>(located: &'a LocatedFinding, file: &str) -> FindingRow<'a> {
+    let LocatedFinding { location, finding } = located;
+    let mut processes: Vec<&str> =
+        finding.owners.iter().map(crate::observation::Owner::shown).collect();
+    processes.dedup();
+    FindingRow {
+        rule: finding.rule.id(),
+        level: finding.level.as_str(),
+        port: finding.port,
+        address: finding.addresses.first().copied(),
+        addresses: &finding.addresses,
+        process: (!processes.is_empty()).then(|| processes.join(", ")),
+        owners: finding.owners.iter().map(owner).collect(),
+        first_seen_ms: finding.first_seen.map(milliseconds),
+        file: file.to_owned(),
+        line: location.line,
+        column: location.column,
+        message: &finding.message,
+        help: &finding.help,
+        cis: finding.rule.cis(),
+    }
+}
+
+fn row(row: &LedgerRow) -> Row {
+    Row {
+        port: row.port,
+        declared: row.declared,
+        published: row.published.clone(),
+        reachable: match row.reachable {
+            Some(Answer::Open) => "open",
+            Some(Answer::Refused) => "refused",
+            Some(Answer::Silent) => "silent",
+            None => "unknown",
+        },
+        listening: row.listening.iter().map(socket).collect(),
+        entry_line: row.entry_line,
+    }
+}
+
+fn socket(socket: &Socket) -> SocketRow {
+    SocketRow {
+        address: socket.address,
+        owners: socket.owners.processes().map(owner).collect(),
+        owners_known: socket.owners != Owners::Unknown,
+        first_seen_ms: milliseconds(socket.first_seen),
+        last_seen_ms: milliseconds(socket.last_seen),
+    }
+}
+
+fn owner(owner: &crate::observation::Owner) -> OwnerRow {
+    OwnerRow {
+        pid: owner.pid,
+        process: owner.executable.clone(),
+        name: owner.name.clone(),
+        uid: owner.uid,
+    }
+}
+
+fn evidence(evidence: &Evidence) -> EvidenceRow<'_> {
+    EvidenceRow {
+        samples: evidence.samples,
+        watched_ms: milliseconds(evidence.watched),
+        scanned: evidence.scanned,
+        addresses: &evidence.addresses,
+        tables: &evidence.tables,
+        container: &evidence.container,
+        network_namespace: evidence.network_namespace,
+        controls: &evidence.controls,
+    }
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,229 @@
+//! What a person reads: one spec's record as a block of text.
+//!
+//! Written for a tired engineer: the verdict first, then the four views of every port as a table,
+//! then each finding with its line in the spec, who opened the port, and the mend. No colours: it
+//! goes through libtest's output into logs of every kind.
+
+use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr, time::Duration};
+
+use crate::{
+    judgement::Verdict,
+    observation::{Answer, Owner, Owners, Socket},
+    record::{LedgerRow, LocatedFinding, Record},
+    rule::Level,
+    socket::Port,
+};
+
+/// A table longer than this helps nobody at two in the morning.
+const MOST_ROWS: usize = 40;
+/// The same for findings.
+const MOST_FINDINGS: usize = 60;
+
+/// The whole story of one spec, ending with a newline.
+#[must_use]
+pub fn story(record: &Record) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}", headline(record));
+    let _ = writeln!(text, "  spec   {}", record.file.display());
+    let digest = record.digest.as_deref().unwrap_or("not resolved");
+    let platform = record.platform.as_deref().map(|it| format!(" {it}")).unwrap_or_default();
+    let _ = writeln!(text, "  image  {} ({digest}{platform})", record.image);
+    if let Some(reason) = &record.reason {
+        let _ = writeln!(text, "  why    {}", reason.message);
+        if let Some(hint) = &reason.hint {
+            let _ = writeln!(text, "  help   {hint}");
+        }
+    }
+    if !record.ledger.is_empty() {
+        let _ = writeln!(text);
+        text.push_str(&table(&record.ledger, &record.findings));
+    }
+    for located in record.findings.iter().take(MOST_FINDINGS) {
+        let _ = writeln!(text);
+        text.push_str(&finding(record, located));
+    }
+    if let Some(more @ 1..) = record.findings.len().checked_sub(MOST_FINDINGS) {
+        let _ = writeln!(text, "\n... and {more} more findings; `--report json=FILE` has them all");
+    }
+    if !record.log.is_empty() {
+        let _ = writeln!(text, "\nthe last lines of its log:");
+        for line in &record.log {
+            let _ = writeln!(text, "  | {line}");
+        }
+    }
+    for left in &record.left_behind {
+        let _ = writeln!(text, "\nleft behind: {}", left.what);
+        let _ = writeln!(text, "  remove it with: {}", left.remove_with);
+    }
+    text
+}
+
+/// What a passing spec has to say all the same: its warnings and notes, a line each.
+#[must_use]
+pub fn asides(record: &Record, with_notes: bool) -> String {
+    let mut text = String::new();
+    for LocatedFinding { location, finding } in &record.findings {
+        if finding.level == Level::Warn || with_notes {
+            let _ = writeln!(
+                text,
+                "{}[{}]: {}: {}{} ({}:{})",
+                finding.level,
+                finding.rule,
+                record.name,
+                subject(finding.port),
+                finding.message,
+                record.file.display(),
+                location.line
+            );
+        }
+    }
+    text
+}
+
+/// What the verdict of a spec rests on, in one line.
+#[must_use]
+pub fn evidence(record: &Record) -> Option<String> {
+    let evidence = record.evidence.as_ref()?;
+    let addresses: Vec<String> = evidence.addresses.iter().map(IpAddr::to_string).collect();
+    Some(format!(
+        "{}: {} in {:.1} s; {} samples of {} tables, watched for {:.1} s; {} TCP ports scanned on \
+         {}; container {}, network namespace {}; controls: {}",
+        record.name,
+        record.verdict.as_str(),
+        record.took.as_secs_f64(),
+        evidence.samples,
+        evidence.tables.len(),
+        evidence.watched.as_secs_f64(),
+        evidence.scanned,
+        if addresses.is_empty() { "no address".to_owned() } else { addresses.join(", ") },
+        evidence.container.get(..12).unwrap_or(&evidence.container),
+        evidence.network_namespace,
+        evidence.controls.join("; ")
+    ))
+}
+
+fn headline(record: &Record) -> String {
+    let broken = record.findings.iter().filter(|it| it.finding.level == Level::Fail).count();
+    match record.verdict {
+        Verdict::Pass if record.left_behind.is_empty() => "passed".to_owned(),
+        Verdict::Pass => "passed, but something was left behind".to_owned(),
+        Verdict::Fail if broken == 1 => "FAILED: 1 rule is broken".to_owned(),
+        Verdict::Fail => format!("FAILED: {broken} rules are broken"),
+        Verdict::Inconclusive => "INCONCLUSIVE: it could not be looked at, so it does not pass".to_owned(),
+    }
+}
+
+fn subject(port: Option<Port>) -> String {
+    port.map(|port| format!("{port}: ")).unwrap_or_default()
+}
+
+fn finding(record: &Record, LocatedFinding { location, finding }: &LocatedFinding) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{}[{}]: {}{}",
+        finding.level,
+        finding.rule,
+        subject(finding.port),
+        finding.message
+    );
+    let _ = writeln!(text, "  --> {}:{}:{}", record.file.display(), location.line, location.column);
+    if let Some(first_seen) = finding.first_seen {
+        let _ = writeln!(text, "  seen: {} after the start", shortly(first_seen));
+    }
+    let _ = writeln!(text, "  help: {}", finding.help);
+    if !finding.rule.cis().is_empty() {
+        let _ = writeln!(text, "  CIS Docker Benchmark 1.6.0: {}", finding.rule.cis().join(", "));
+    }
+    text
+}
+
+fn shortly(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis())
+    } else {
+        format!("{:.1} s", duration.as_secs_f64())
+    }
+}
+
+/// The ledger: one row per port, columns as wide as they must be.
+fn table(ledger: &[LedgerRow], findings: &[LocatedFinding]) -> String {
+    // Where not all rows can be shown, those with findings are.
+    let found: BTreeSet<Port> = findings.iter().filter_map(|it| it.finding.port).collect();
+    let mut rows: Vec<&LedgerRow> = ledger.iter().collect();
+    if rows.len() > MOST_ROWS {
+        rows.sort_by_key(|row| (row.listening.is_empty(), !found.contains(&row.port), row.port));
+        rows.truncate(MOST_ROWS);
+        rows.sort_by_key(|row| row.port);
+    }
+    let mut lines: Vec<[String; 6]> = vec![
+        ["PORT", "DECLARED", "PUBLISHED", "REACHABLE", "ENTRY", "LISTENING"].map(str::to_owned),
+    ];
+    for row in &rows {
+        lines.push(cells(row));
+    }
+    let mut widths = [0; 6];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for line in &lines {
+        let padded: Vec<String> = line
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        let _ = writeln!(text, "{}", padded.join("  ").trim_end());
+    }
+    if let Some(more @ 1..) = ledger.len().checked_sub(rows.len()) {
+        let _ = writeln!(text, "... and {more} more ports");
+    }
+    text
+}
+
+fn cells(row: &LedgerRow) -> [String; 6] {
+    let dash = || "-".to_owned();
+    let published: Vec<String> = row.published.iter().map(ToString::to_string).collect();
+    let entry = match row.entry_line {
+        Some(line) => format!("line {line}"),
+        None => "none".to_owned(),
+    };
+    [
+        row.port.to_string(),
+        if row.declared { "yes".to_owned() } else { dash() },
+        if published.is_empty() { dash() } else { published.join(", ") },
+        match row.reachable {
+            Some(Answer::Open) => "open",
+            Some(Answer::Refused) => "refused",
+            Some(Answer::Silent) => "silent",
+            None => "unknown",
+        }
+        .to_owned(),
+        entry,
+        if row.listening.is_empty() { dash() } else { listening(&row.listening) },
+    ]
+}
+
+/// `0.0.0.0, :: node (pid 7)`.
+fn listening(sockets: &[Socket]) -> String {
+    let addresses: BTreeSet<String> = sockets.iter().map(|it| it.address.to_string()).collect();
+    let owners: BTreeSet<&Owner> = sockets.iter().flat_map(|it| it.owners.processes()).collect();
+    let addresses: Vec<String> = addresses.into_iter().collect();
+    let by = if owners.is_empty() {
+        let outside = sockets.iter().all(|socket| socket.owners == Owners::Outside);
+        if outside { "no process of the container".to_owned() } else { "unknown".to_owned() }
+    } else {
+        let mut names: Vec<String> = owners
+            .iter()
+            .take(3)
+            .map(|owner| format!("{} ({})", crate::foreign::shown(owner.shown(), 40), owner.pid))
+            .collect();
+        if owners.len() > 3 {
+            names.push(format!("{} more", owners.len() - 3));
+        }
+        names.join(", ")
+    };
+    format!("{} by {by}", addresses.join(", "))
+}

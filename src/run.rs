@@ -1,0 +1,258 @@
+//! The shell: from a spec to its record, one stage after the other.
+//!
+//! The only place where the stages meet. What it knows of the engine and of the look is their
+//! results; whatever happens, what was made is removed before the record is given out.
+
+mod observe;
+
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use tokio::sync::{OnceCell, watch};
+
+use crate::{
+    engine::{Engine, EngineError, Progress, PullPolicy, Scene, chain},
+    judgement::{Verdict, judge},
+    look::LookError,
+    observation::Observation,
+    record::{EngineName, Reason, Record},
+    rule::{Level, Rule},
+    spec::{Scan, Spec, Subject},
+};
+
+/// What the command line says beyond the specs.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The engine's endpoint.
+    pub engine: Option<String>,
+    /// When images are pulled.
+    pub pull: PullPolicy,
+    /// Replaces every spec's `watch`.
+    pub watch: Option<Duration>,
+    /// Replaces every spec's `scan`.
+    pub scan: Option<Scan>,
+    /// Images that replace those of the specs of these names.
+    pub images: BTreeMap<String, String>,
+}
+
+/// One run over many specs: they share the engine, its reaper and the positive control.
+pub struct Session {
+    options: Options,
+    progress: Progress,
+    engine: OnceCell<Result<Engine, Arc<EngineError>>>,
+    control: OnceCell<Result<(), LookError>>,
+    interrupted: watch::Sender<Option<u8>>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// What stopped a look.
+#[derive(Debug)]
+enum Stop {
+    Engine(EngineError),
+    Look(LookError),
+}
+
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<LookError> for Stop {
+    fn from(error: LookError) -> Self {
+        Self::Look(error)
+    }
+}
+
+/// What is known of a spec while it is being looked at.
+struct Notes {
+    record: Record,
+    /// The container whose log explains most at the moment.
+    container: Option<String>,
+    /// What had been seen when the look was broken off.
+    partial: Option<Observation>,
+}
+
+impl Session {
+    /// A run that has not begun: nothing is connected to or started yet.
+    #[must_use]
+    pub fn new(options: Options, progress: Progress) -> Self {
+        Self {
+            options,
+            progress,
+            engine: OnceCell::new(),
+            control: OnceCell::new(),
+            interrupted: watch::Sender::new(None),
+        }
+    }
+
+    /// Tells every spec to end, because of that signal.
+    pub fn interrupt(&self, signal: u8) {
+        self.interrupted.send_if_modified(|now| now.replace(signal).is_none());
+    }
+
+    /// The signal that ended the run.
+    #[must_use]
+    pub fn signal(&self) -> Option<u8> {
+        *self.interrupted.borrow()
+    }
+
+    /// The engine in use, once one was needed and answered.
+    #[must_use]
+    pub fn engine_name(&self) -> Option<EngineName> {
+        self.engine.get()?.as_ref().ok().map(|engine| engine.name().clone())
+    }
+
+    /// Looks at one spec's image and judges what was seen. Never fails: what goes wrong is told by
+    /// the record.
+    pub async fn check(&self, spec: &Spec) -> Record {
+        let begun = Instant::now();
+        let spec = self.overridden(spec);
+        let mut record = match self.engine().await {
+            Ok(engine) => self.check_with(engine, &spec).await,
+            Err(error) => Record::inconclusive(&spec, reason(&Stop::Engine(error))),
+        };
+        record.took = begun.elapsed();
+        record
+    }
+
+    /// Ends the run: lets the reaper go if nothing was left behind.
+    pub fn end(self, is_clean: bool) {
+        if let Some(Ok(mut engine)) = self.engine.into_inner()
+            && is_clean
+        {
+            engine.all_is_gone();
+        }
+    }
+
+    /// The spec as the command line changes it.
+    fn overridden(&self, spec: &Spec) -> Spec {
+        let mut spec = spec.clone();
+        if let Some(reference) = self.options.images.get(&spec.name) {
+            spec.subject = Subject::Image(reference.clone());
+        }
+        spec.watch = self.options.watch.unwrap_or(spec.watch);
+        spec.scan = self.options.scan.unwrap_or(spec.scan);
+        spec
+    }
+
+    async fn engine(&self) -> Result<&Engine, EngineError> {
+        let connect = || async {
+            let asked = self.options.engine.as_deref();
+            let connected = Engine::connect(asked, Arc::clone(&self.progress)).await;
+            if let Ok(engine) = &connected {
+                let name = engine.name();
+                let line = format!("engine: {} {} at {}", name.name, name.version, name.endpoint);
+                (self.progress)("", &line);
+            }
+            connected.map_err(Arc::new)
+        };
+        match self.engine.get_or_init(connect).await {
+            Ok(engine) => Ok(engine),
+            Err(error) => Err(EngineError::Shared(Arc::clone(error))),
+        }
+    }
+
+    async fn check_with(&self, engine: &Engine, spec: &Spec) -> Record {
+        let mut scene = Scene::new(engine, &spec.name);
+        let mut notes = Notes {
+            record: Record::inconclusive(
+                spec,
+                Reason { message: "it was not looked at".to_owned(), hint: None },
+            ),
+            container: None,
+            partial: None,
+        };
+        let mut interrupted = self.interrupted.subscribe();
+        let outcome = {
+            let observed = AssertUnwindSafe(self.observe(&mut scene, spec, &mut notes));
+            tokio::select! {
+                biased;
+                _ = interrupted.wait_for(Option::is_some) => {
+                    Ok(Err(Stop::Engine(EngineError::Interrupted)))
+                }
+                outcome = observed.catch_unwind() => outcome,
+            }
+        };
+        let container = notes.container.take();
+        let mut record = notes.record;
+        match outcome {
+            Ok(Ok(seen)) => record.judged(spec, &seen, judge(spec, &seen)),
+            Ok(Err(stop)) => {
+                stopped(&mut record, spec, notes.partial.as_ref(), &stop);
+                if let Stop::Engine(error) = &stop {
+                    record.log = error.log().to_vec();
+                }
+            }
+            Err(panic) => {
+                record.is_internal_error = true;
+                record.reason = Some(internal(panic.as_ref()));
+            }
+        }
+        let was_interrupted = self.signal().is_some();
+        if let Some(container) = container
+            && record.log.is_empty()
+            && !was_interrupted
+            && log_would_help(&record)
+        {
+            record.log = scene.log(&container).await;
+        }
+        record.left_behind = scene.clear().await;
+        record
+    }
+}
+
+/// The record of a look that was broken off. What was seen until then still counts: a rule that it
+/// breaks is broken.
+fn stopped(record: &mut Record, spec: &Spec, partial: Option<&Observation>, stop: &Stop) {
+    if let Some(seen) = partial {
+        let mut judgement = judge(spec, seen);
+        judgement.findings.retain(|finding| finding.rule.holds_of_a_part());
+        if judgement.findings.iter().any(|finding| finding.level == Level::Fail) {
+            record.judged(spec, seen, judgement);
+        }
+    }
+    record.reason = Some(reason(stop));
+}
+
+/// Whether the log of the container may tell why it is as it is.
+fn log_would_help(record: &Record) -> bool {
+    record.verdict == Verdict::Inconclusive
+        || record.findings.iter().any(|located| {
+            matches!(
+                located.finding.rule,
+                Rule::MissingListener | Rule::Flapping | Rule::WrongProtocol
+            )
+        })
+}
+
+fn reason(stop: &Stop) -> Reason {
+    match stop {
+        Stop::Engine(error) => Reason { message: chain(error), hint: error.hint() },
+        Stop::Look(error) => {
+            Reason { message: chain(error), hint: error.hint().map(str::to_owned) }
+        }
+    }
+}
+
+fn internal(panic: &(dyn std::any::Any + Send)) -> Reason {
+    let said = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    Reason {
+        message: format!("internal error: {}", crate::foreign::shown(said, 300)),
+        hint: Some("this is a defect of portlid: please report it".to_owned()),
+    }
+}

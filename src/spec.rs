@@ -1,0 +1,31 @@
+//! Stage 1 of 5: a file -> [`Spec`].
+//!
+//! A spec is read whole or refused whole: every problem of every file is reported at once, each
+//! with its place, and nothing starts. This stage knows no engine.
+//!
+//! In reading order: [`load`] finds the files, `raw` makes a tree of each, `merge` puts defaults
+//! under it, `validate` makes a [`Spec`] of it or lists the faults, which [`render`] shows.
+
+mod expand;
+mod fault;
+mod fields;
+mod load;
+mod locate;
+mod mask;
+mod merge;
+mod model;
+mod problem;
+mod raw;
+mod services;
+mod shown;
+mod validate;
+
+pub(crate) use fields::parse_duration as duration;
+pub use load::{Loaded, load};
+pub use locate::{Location, Step};
+pub use model::{
+    Build, Companion, Egress, Entry, HttpCheck, Place, Platform, Publish, PublishEntry,
+    PublishMode, Ready, ReadyWhen, Run, Scan, Source, Speaks, Spec, Subject, Volume,
+};
+pub use problem::{Problem, render};
+pub use validate::{ReferenceError, check_reference};

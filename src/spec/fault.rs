@@ -1,0 +1,208 @@
+//! What is wrong with a spec, on its way to becoming a [`Problem`].
+//!
+//! While a spec is read, a fault only remembers the path to its place. The line and column are
+//! asked for in the end, for those that are shown: that costs a parse each.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    rc::Rc,
+};
+
+use crate::spec::{
+    locate::{Location, Step, locate},
+    mask::masked,
+    model::Source,
+    problem::{Excerpt, Problem, Related},
+};
+
+/// The most problems of one file that are shown. The rest is counted.
+const MOST_SHOWN: usize = 200;
+
+/// A path into a document that shares its beginning with others.
+#[derive(Clone, Debug)]
+pub(super) struct Trail(Option<Rc<(Self, Step)>>);
+
+impl Trail {
+    /// The document itself.
+    pub(super) fn root() -> Self {
+        Self(None)
+    }
+
+    /// One step further.
+    pub(super) fn then(&self, step: Step) -> Self {
+        Self(Some(Rc::new((self.clone(), step))))
+    }
+
+    /// The steps from the root.
+    pub(super) fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut trail = self;
+        while let Some(link) = &trail.0 {
+            steps.push(link.1.clone());
+            trail = &link.0;
+        }
+        steps.reverse();
+        steps
+    }
+}
+
+/// A place in a file.
+#[derive(Clone, Debug)]
+pub(super) enum At {
+    /// The beginning of its text.
+    Start,
+    /// A line and column.
+    Location(Location),
+    /// The value or key at the end of a path.
+    Trail(Trail),
+}
+
+/// A file and a place in it.
+#[derive(Clone, Debug)]
+pub(super) struct Mark {
+    source: Rc<Source>,
+    at: At,
+}
+
+impl Mark {
+    /// A place in `source`.
+    pub(super) fn new(source: &Rc<Source>, at: At) -> Self {
+        Self { source: Rc::clone(source), at }
+    }
+
+    /// The file.
+    pub(super) fn source(&self) -> &Rc<Source> {
+        &self.source
+    }
+
+    /// The path, if the place was reached by one.
+    pub(super) fn trail(&self) -> Option<&Trail> {
+        match &self.at {
+            At::Trail(trail) => Some(trail),
+            At::Start | At::Location(_) => None,
+        }
+    }
+
+    fn location(&self) -> Location {
+        match &self.at {
+            At::Start => Location::START,
+            At::Location(location) => *location,
+            At::Trail(trail) => {
+                locate(&self.source.text, &trail.steps()).unwrap_or(Location::START)
+            }
+        }
+    }
+}
+
+/// Something wrong at a place.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    mark: Mark,
+    message: String,
+    hint: Option<String>,
+    also: Option<(Mark, String)>,
+}
+
+impl Fault {
+    /// `message` is lowercase and has no full stop; foreign text in it is already escaped.
+    pub(super) fn new(mark: Mark, message: impl Into<String>) -> Self {
+        Self { mark, message: message.into(), hint: None, also: None }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// A second place that the first cannot be understood without.
+    #[must_use]
+    pub(super) fn also(mut self, mark: Mark, label: impl Into<String>) -> Self {
+        self.also = Some((mark, label.into()));
+        self
+    }
+
+    fn settle(self, texts: &mut Texts<'_>) -> Problem {
+        let location = self.mark.location();
+        let excerpt = texts.excerpt(&self.mark, location);
+        let also = self.also.map(|(mark, label)| {
+            let location = mark.location();
+            let excerpt = texts.excerpt(&mark, location);
+            Related { file: mark.source.file.clone(), location, label, excerpt }
+        });
+        Problem {
+            file: self.mark.source.file.clone(),
+            location: Some(location),
+            message: self.message,
+            hint: self.hint,
+            count: 1,
+            excerpt,
+            also,
+        }
+    }
+}
+
+/// The texts that excerpts are taken from, with their secrets hidden. Each is made once.
+struct Texts<'a> {
+    secrets: &'a HashSet<String>,
+    masked: HashMap<PathBuf, String>,
+}
+
+impl Texts<'_> {
+    fn excerpt(&mut self, mark: &Mark, location: Location) -> Option<Excerpt> {
+        let source = &mark.source;
+        let text = self
+            .masked
+            .entry(source.file.clone())
+            .or_insert_with(|| masked(&source.text, self.secrets));
+        Excerpt::of(text.split('\n').nth(location.line - 1)?, location)
+    }
+}
+
+/// The faults of one spec, in the order in which they were found.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    faults: Vec<Fault>,
+    beyond: usize,
+    secrets: HashSet<String>,
+}
+
+impl Faults {
+    /// Adds a fault.
+    pub(super) fn push(&mut self, fault: Fault) {
+        if self.faults.len() < MOST_SHOWN {
+            self.faults.push(fault);
+        } else {
+            self.beyond += 1;
+        }
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Remembers a value that must never be shown.
+    pub(super) fn keep_secret(&mut self, value: &str) {
+        self.secrets.insert(value.to_owned());
+    }
+
+    /// The problems in the order of their places, each once.
+    pub(super) fn settle(self) -> Vec<Problem> {
+        let Some(file) = self.faults.first().map(|fault| fault.mark.source.file.clone()) else {
+            return Vec::new();
+        };
+        let mut texts = Texts { secrets: &self.secrets, masked: HashMap::new() };
+        let mut problems: Vec<Problem> =
+            self.faults.into_iter().map(|fault| fault.settle(&mut texts)).collect();
+        // An alias leads to one place by several paths.
+        problems.sort_by(|a, b| (&a.file, a.location).cmp(&(&b.file, b.location)));
+        problems.dedup();
+        if self.beyond > 0 {
+            problems.push(Problem::more(file, self.beyond));
+        }
+        problems
+    }
+}
