@@ -44,12 +44,25 @@ fn test(test: Test, global: &Global) -> Exit {
     if let Some(exit) = unusable(&loaded) {
         return exit;
     }
+    passed_over(&loaded, global);
     let names: BTreeSet<&str> = loaded.specs.iter().map(|spec| spec.name.as_str()).collect();
     if let Some((name, _)) = test.image.iter().find(|(name, _)| !names.contains(name.as_str())) {
         output::line(&format!(
             "error: `--image`: no spec is called `{}`\n  help: there are {}",
             shown(name, 80),
             names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        ));
+        return Exit::Usage;
+    }
+    if let Some((name, reference, error)) = test.image.iter().find_map(|(name, reference)| {
+        spec::check_reference(reference).err().map(|error| (name, reference, error))
+    }) {
+        output::line(&format!(
+            "error: `--image {}={}`: it is not an image reference: {}\n  help: {}",
+            shown(name, 80),
+            shown(reference, 120),
+            error.reason,
+            error.hint
         ));
         return Exit::Usage;
     }
@@ -140,6 +153,16 @@ fn unusable(loaded: &Loaded) -> Option<Exit> {
         return Some(Exit::NothingChecked);
     }
     None
+}
+
+/// Names the YAML files that were not taken for specs, so that none is left out in silence.
+fn passed_over(loaded: &Loaded, global: &Global) {
+    if loaded.passed_over.is_empty() || global.quiet {
+        return;
+    }
+    let files: Vec<String> =
+        loaded.passed_over.iter().map(|it| shown(&it.display().to_string(), 120)).collect();
+    output::line(&format!("portlid: not specs (no key `expose`): {}", files.join(", ")));
 }
 
 /// Warnings of specs that passed, and with `-v` the evidence of each.

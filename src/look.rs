@@ -17,9 +17,9 @@
 //! - `owners`: who holds a socket.
 //! - `glance`: counters that tell cheaply when a socket has come or gone.
 //! - [`watch`](Watch): reads the tables again and again, and adds up what was seen.
-//! - [`scan`]: what a neighbour is answered on every port.
-//! - [`ask`](speak::ask): what a port speaks.
-//! - [`control`]: proof that all of this works, on a listener of our own.
+//! - [`scan()`]: what a neighbour is answered on every port.
+//! - [`ask()`]: what a port speaks.
+//! - [`control()`]: proof that all of this works, on a listener of our own.
 
 mod control;
 mod error;

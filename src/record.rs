@@ -114,7 +114,10 @@ impl Record {
         self.findings = judgement
             .findings
             .into_iter()
-            .map(|finding| LocatedFinding { location: spec.locate(finding.place), finding })
+            .map(|finding| {
+                let location = spec.locate(finding.place);
+                LocatedFinding { location, line: spec.line(location.line), finding }
+            })
             .collect();
         self.ledger = ledger(spec, seen);
     }
@@ -147,6 +150,8 @@ pub struct Reason {
 pub struct LocatedFinding {
     /// The line and column.
     pub location: Location,
+    /// The text of that line, safe to print.
+    pub line: String,
     /// The finding.
     pub finding: Finding,
 }

@@ -4,6 +4,8 @@
 //! results; whatever happens, what was made is removed before the record is given out.
 
 mod observe;
+mod readiness;
+mod start;
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +18,7 @@ use futures_util::FutureExt;
 use tokio::sync::{OnceCell, watch};
 
 use crate::{
-    engine::{Engine, EngineError, Progress, PullPolicy, Scene, chain},
+    engine::{Engine, EngineError, Image, Progress, PullPolicy, Scene, chain},
     judgement::{Verdict, judge},
     look::LookError,
     observation::Observation,
@@ -81,6 +83,13 @@ struct Notes {
     container: Option<String>,
     /// What had been seen when the look was broken off.
     partial: Option<Observation>,
+}
+
+impl Notes {
+    fn of(&mut self, image: &Image) {
+        self.record.digest = Some(image.digest.clone());
+        self.record.platform.clone_from(&image.platform);
+    }
 }
 
 impl Session {

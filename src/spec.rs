@@ -18,6 +18,10 @@ mod problem;
 mod raw;
 mod services;
 mod shown;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub(crate) use fields::parse_duration as duration;

@@ -97,10 +97,7 @@ pub(super) async fn load(
     engine.tell(scene.spec(), &format!("loading {}", path.display()));
     let tag = format!("portlid-archive:{}", labels::random());
     scene.note_tag(tag.clone());
-    let (file, entry) = (
-        path.to_owned(),
-        Entry { repo_tags: Some(vec![tag.clone()]), ..chosen },
-    );
+    let (file, entry) = (path.to_owned(), Entry { repo_tags: Some(vec![tag.clone()]), ..chosen });
     let body = context::stream(move |builder| send(&file, &entry, builder));
     let options = ImportImageOptionsBuilder::default().quiet(true).build();
     let mut answers = engine.docker.import_image_stream(options, body, None);
@@ -185,11 +182,10 @@ fn choose(path: &Path, platform: Option<&Platform>) -> Result<Entry, Cause> {
     match (entries.pop(), entries.len()) {
         (Some(entry), 0) => Ok(entry),
         (None, _) => Err("it holds no image for that platform".into()),
-        (Some(_), more) => Err(format!(
-            "it holds {} images; save one alone, or say which `platform`",
-            more + 1
-        )
-        .into()),
+        (Some(_), more) => {
+            Err(format!("it holds {} images; save one alone, or say which `platform`", more + 1)
+                .into())
+        }
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn build(
     };
     let mut failed = None;
     for version in versions {
-        match run(engine, spec, build, platform, version.clone()).await {
+        match run(engine, spec, build, platform, *version).await {
             Ok(id) => return Ok(id),
             Err(error) => {
                 let has_no_buildkit = error.is_about_the_builder();
@@ -87,7 +87,8 @@ impl Failed {
     /// Whether the engine refused the builder, rather than the Dockerfile having failed.
     fn is_about_the_builder(&self) -> bool {
         let said = self.cause.to_string().to_ascii_lowercase();
-        said.contains("buildkit") && (said.contains("not supported") || said.contains("not enabled"))
+        said.contains("buildkit")
+            && (said.contains("not supported") || said.contains("not enabled"))
     }
 }
 
@@ -126,8 +127,7 @@ async fn run(
 
     let (folder, dockerfile) = (build.context.clone(), build.dockerfile.clone());
     let body = context::stream(move |builder| context::write(builder, &folder, &dockerfile));
-    let mut stream =
-        engine.docker.build_image(options.build(), None, Some(body_try_stream(body)));
+    let mut stream = engine.docker.build_image(options.build(), None, Some(body_try_stream(body)));
     let mut log = Log::default();
     let mut id = None;
     let begun = Instant::now();

@@ -151,9 +151,7 @@ pub(super) async fn request<T>(
 ) -> Result<T, EngineError> {
     match timeout(limit, request).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => {
-            Err(EngineError::Request { what: what.into(), cause: Box::new(error) })
-        }
+        Ok(Err(error)) => Err(EngineError::Request { what: what.into(), cause: Box::new(error) }),
         Err(_) => Err(EngineError::Deadline { what: what.into(), limit }),
     }
 }
@@ -161,10 +159,7 @@ pub(super) async fn request<T>(
 /// Whether the engine says that there is no such thing.
 pub(super) fn is_missing(error: &EngineError) -> bool {
     let EngineError::Request { cause, .. } = error else { return false };
-    matches!(
-        cause.downcast_ref(),
-        Some(Error::DockerResponseServerError { status_code: 404, .. })
-    )
+    matches!(cause.downcast_ref(), Some(Error::DockerResponseServerError { status_code: 404, .. }))
 }
 
 /// Opens a client for the endpoint. Nothing is sent yet.

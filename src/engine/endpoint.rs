@@ -161,9 +161,9 @@ impl<V: Fn(&str) -> Option<String>> Environment<'_, V> {
             why,
         };
         // The CLI names a context's folder by the hash of its name.
-        let folder = Sha256::digest(name.as_bytes()).iter().fold(String::new(), |text, byte| {
-            format!("{text}{byte:02x}")
-        });
+        let folder = Sha256::digest(name.as_bytes())
+            .iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         let contexts = self.docker_config().join("contexts");
         let file = contexts.join("meta").join(&folder).join("meta.json");
         let text = std::fs::read(&file)
@@ -310,11 +310,8 @@ mod tests {
             ("ssh://me@host", "ssh://me@host"),
             ("unix:///run/x@y.sock", "unix:///run/x@y.sock"),
         ] {
-            let endpoint = super::Endpoint {
-                url: url.to_owned(),
-                from: String::new(),
-                certificates: None,
-            };
+            let endpoint =
+                super::Endpoint { url: url.to_owned(), from: String::new(), certificates: None };
             assert_eq!(endpoint.shown(), shown);
         }
     }

@@ -213,7 +213,9 @@ impl EngineError {
             Self::Pull { .. } => {
                 "check the name, log in to its registry (`docker login`), or build the image first"
             }
-            Self::PullForbidden { .. } => "pull or build it first, or allow it with `--pull missing`",
+            Self::PullForbidden { .. } => {
+                "pull or build it first, or allow it with `--pull missing`"
+            }
             Self::Build { .. } => {
                 "`docker build` of the same folder shows the whole log; where `RUN` steps have no \
                  network, set `PORTLID_BUILD_NETWORK=host`"
@@ -253,9 +255,7 @@ impl Unfit {
             Self::Changed => "run it again; a container that restarts by itself cannot be judged",
             Self::NoHealthCheck => "add a `HEALTHCHECK` to the image, or wait for a port",
             Self::OutOfSight(_) => "run portlid on the engine's own machine, as root",
-            Self::TooManyPorts(_) => {
-                "say what to publish under `run.publish` (`none`, or a list)"
-            }
+            Self::TooManyPorts(_) => "say what to publish under `run.publish` (`none`, or a list)",
         }
     }
 }

@@ -164,8 +164,7 @@ impl Engine {
         reference: &str,
         platform: Option<&Platform>,
     ) -> Result<(), EngineError> {
-        let failed =
-            |cause: Cause| EngineError::Pull { image: reference.to_owned(), cause };
+        let failed = |cause: Cause| EngineError::Pull { image: reference.to_owned(), cause };
         self.tell(spec, &format!("pulling {reference}"));
         let credentials = credentials(registry(reference)).await;
         let whole = with_tag(reference);
@@ -189,7 +188,8 @@ impl Engine {
             match item {
                 None => return Ok(()),
                 Some(Ok(info)) => {
-                    if let Some(message) = info.error_detail.as_ref().and_then(|it| it.message.clone())
+                    if let Some(message) =
+                        info.error_detail.as_ref().and_then(|it| it.message.clone())
                     {
                         return Err(failed(Box::new(Error::DockerStreamError { error: message })));
                     }

@@ -110,6 +110,8 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
         .flat_map(|endpoint| [endpoint.ip_address, endpoint.global_ipv6_address])
         .flatten()
         .filter_map(|address| address.parse().ok())
+        // Without the name of an interface a link-local address leads nowhere.
+        .filter(|address| !matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()))
         .collect();
     addresses.sort();
     addresses.dedup();

@@ -63,8 +63,7 @@ async fn log(engine: &Engine, container: &str, pattern: &Regex) -> Result<(), En
     /// A line may be endless: only so much of it is kept.
     const LONGEST_LINE: usize = 64 * 1024;
     loop {
-        let options =
-            LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
+        let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
         let mut stream = engine.docker.logs(container, Some(options));
         let mut line: Vec<u8> = Vec::new();
         while let Some(Ok(output)) = stream.next().await {

@@ -135,7 +135,8 @@ async fn sweep(docker: &Docker, label: &str) {
         let _ = docker.remove_container(&id, Some(options)).await;
     }
     let networks = ListNetworksOptionsBuilder::default().filters(&filters).build();
-    for id in docker.list_networks(Some(networks)).await.into_iter().flatten().filter_map(|it| it.id)
+    for id in
+        docker.list_networks(Some(networks)).await.into_iter().flatten().filter_map(|it| it.id)
     {
         let _ = docker.remove_network(&id).await;
     }

@@ -14,9 +14,8 @@ use std::{
 use bollard::{
     errors::Error,
     models::{
-        ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount,
-        MountType, NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy,
-        RestartPolicyNameEnum,
+        ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
+        NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
@@ -160,8 +159,7 @@ impl<'a> Scene<'a> {
             made.pending = None;
         }
         let since = Instant::now();
-        request("start the container", REQUEST, engine.docker.start_container(&name, None))
-            .await?;
+        request("start the container", REQUEST, engine.docker.start_container(&name, None)).await?;
         let inspection = engine.inspect(&name).await?;
         if let Some(made) = self.containers.last_mut() {
             made.volumes.clone_from(&inspection.anonymous_volumes);

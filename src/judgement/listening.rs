@@ -98,10 +98,8 @@ fn listed(case: &mut Case<'_>, port: Port, sockets: &[&Socket], index: usize, en
         } else {
             format!("bind it to an address within `{}`", entry.bind)
         };
-        let help = format!("{}{advice}, or widen the entry and say `why`", reputation(port));
-        case.find(
-            Draft::new(Rule::BoundTooWide, Some(port), place, message, help).about(&wide),
-        );
+        let help = format!("{advice}{}, or widen the entry and say `why`", reputation(port));
+        case.find(Draft::new(Rule::BoundTooWide, Some(port), place, message, help).about(&wide));
     }
     owned(case, port, sockets, place, entry);
     if let Some(wanted) = entry.speaks {
@@ -142,8 +140,7 @@ fn owned(case: &mut Case<'_>, port: Port, sockets: &[&Socket], place: Place, ent
             })
             .collect();
         if !wrong.is_empty() {
-            let message =
-                format!("{} holds it, not `{}`", others(&wrong, wanted), Foreign(wanted));
+            let message = format!("{} holds it, not `{}`", others(&wrong, wanted), Foreign(wanted));
             let help = "if that process may have the port, change `process`; a name is the \
                         executable's file name or the process's own"
                 .to_owned();
@@ -166,9 +163,7 @@ fn owned(case: &mut Case<'_>, port: Port, sockets: &[&Socket], place: Place, ent
             let help = "start it as that user (`USER` in the Dockerfile), or change `user`; a \
                         parent that keeps the socket counts as well"
                 .to_owned();
-            case.find(
-                Draft::new(Rule::WrongUser, Some(port), place, message, help).about(&wrong),
-            );
+            case.find(Draft::new(Rule::WrongUser, Some(port), place, message, help).about(&wrong));
         }
     }
 }
@@ -226,14 +221,10 @@ fn required(case: &mut Case<'_>, port: Port, sockets: &[&Socket], index: usize, 
         return;
     }
     if let Some(lost) = case.seen.lost.get(&port) {
-        let message = format!(
-            "it was open, and closed again {:.1} s after the start",
-            lost.as_secs_f64()
-        );
+        let message =
+            format!("it was open, and closed again {:.1} s after the start", lost.as_secs_f64());
         let help = "look at the log for why the server stopped listening".to_owned();
-        case.find(
-            Draft::new(Rule::Flapping, Some(port), place, message, help).about(sockets),
-        );
+        case.find(Draft::new(Rule::Flapping, Some(port), place, message, help).about(sockets));
     }
     if inside_suffices {
         return;
@@ -247,9 +238,7 @@ fn required(case: &mut Case<'_>, port: Port, sockets: &[&Socket], index: usize, 
         let help = "bind it to 0.0.0.0; if only the container itself needs it, say `bind: \
                     loopback`"
             .to_owned();
-        case.find(
-            Draft::new(Rule::LoopbackOnly, Some(port), place, message, help).about(sockets),
-        );
+        case.find(Draft::new(Rule::LoopbackOnly, Some(port), place, message, help).about(sockets));
         return;
     }
     let dead = match case.seen.scan.answer(port) {
@@ -284,8 +273,8 @@ fn answered_without_socket(case: &mut Case<'_>, by_port: &BTreeMap<Port, Vec<&So
         };
         let message = format!("a neighbour is answered on it, but {but}");
         let help = format!(
-            "{}look for a redirect inside the container (nftables, iptables, eBPF), or for a \
-             socket that lives only for moments",
+            "look for a redirect inside the container (nftables, iptables, eBPF), or for a socket \
+             that lives only for moments{}",
             reputation(port)
         );
         case.find(

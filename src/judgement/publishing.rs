@@ -47,9 +47,10 @@ fn declared(case: &mut Case<'_>, port: Port) {
     let entry = case.spec.entry_for(port);
     if entry.is_none() {
         let message = "the image declares it, and no entry allows it".to_owned();
-        let help = "an inherited `EXPOSE` cannot be taken back by a Dockerfile: build from another \
+        let help =
+            "an inherited `EXPOSE` cannot be taken back by a Dockerfile: build from another \
                     base, or list the port as `optional: true` with a `why`"
-            .to_owned();
+                .to_owned();
         case.find(Draft::new(Rule::UnlistedExpose, Some(port), Place::Expose, message, help));
     }
     if !listens(case, port) {
@@ -119,9 +120,8 @@ fn published(case: &mut Case<'_>, port: Port, on_host: &[&Published]) {
         let help = "the engine's proxy accepts connections there all the same, so that a check \
                     from outside sees an open port: open it in the container, or do not publish it"
             .to_owned();
-        let may_stay_shut = entry.is_none_or(|(_, entry)| {
-            entry.optional && entry.publish != Publish::Required
-        });
+        let may_stay_shut =
+            entry.is_none_or(|(_, entry)| entry.optional && entry.publish != Publish::Required);
         let level = match seen.published_by {
             PublishedBy::Declaration if may_stay_shut => {
                 spec.level(Rule::DeadPublish).max(spec.level(Rule::SilentExpose))

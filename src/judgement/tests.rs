@@ -28,10 +28,7 @@ const TODAY: Date = date(2026, 11, 22);
 fn spec(expose: Vec<Entry>) -> Spec {
     Spec {
         name: "web".to_owned(),
-        source: Source {
-            file: PathBuf::from("web.yaml"),
-            text: "image: web\nexpose: []\n".into(),
-        },
+        source: Source { file: PathBuf::from("web.yaml"), text: "image: web\nexpose: []\n".into() },
         subject: Subject::Image("web".to_owned()),
         platform: None,
         run: Run::default(),
@@ -234,8 +231,7 @@ fn wrong_process_and_wrong_user() {
     };
     let by_name = spec(vec![with("80/tcp", |entry| entry.process = Some("nginx".to_owned()))]);
     let by_uid = spec(vec![with("80/tcp", |entry| entry.user = Some(101))]);
-    let renamed =
-        Owner { executable: Some("python3.11".to_owned()), ..process("nginx", 9, 101) };
+    let renamed = Owner { executable: Some("python3.11".to_owned()), ..process("nginx", 9, 101) };
     let hidden = Owner { executable: None, ..process("nginx", 9, 101) };
     check(&by_name, &owned_by(&[process("nginx", 7, 0), process("nginx", 8, 33)]), &[]);
     check(&by_name, &owned_by(&[renamed]), &[]);
@@ -445,11 +441,7 @@ fn what_a_neighbour_is_answered() {
         &answers(open(), &[(80, Answer::Open), (8080, Answer::Open)]),
         &["fail unlisted-reachable 8080/tcp"],
     );
-    check(
-        &web,
-        &answers(open(), &[(80, Answer::Open), (8080, Answer::Silent)]),
-        &[],
-    );
+    check(&web, &answers(open(), &[(80, Answer::Open), (8080, Answer::Silent)]), &[]);
     // What an entry allows is a socket, not a redirect.
     let two = spec(vec![entry("80/tcp"), optional("8080/tcp")]);
     check(

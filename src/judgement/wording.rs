@@ -56,12 +56,12 @@ pub(super) fn join(parts: impl Iterator<Item = String>, limit: usize) -> String 
     }
 }
 
-/// What usually listens there, as a sentence of its own; empty if nothing is known.
+/// What usually listens there, in brackets after what is said; empty if nothing is known.
 pub(super) fn reputation(port: Port) -> String {
     match known(port) {
         Some(known) => match known.risk {
-            Some(risk) => format!("{port} is known for {}: {risk}. ", known.service),
-            None => format!("{port} is known for {}. ", known.service),
+            Some(risk) => format!(" (usually {}: {risk})", known.service),
+            None => format!(" (usually {})", known.service),
         },
         None => String::new(),
     }
@@ -81,7 +81,7 @@ pub(super) fn how_to_close(port: Port, sockets: &[&Socket]) -> String {
         "bind it to loopback, or switch it off"
     };
     format!(
-        "{}{first}; if others must reach it, list it: `- port: {port}` with a `why`",
+        "{first}{}; if others must reach it, list it: `- port: {port}` with a `why`",
         reputation(port)
     )
 }

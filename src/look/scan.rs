@@ -48,6 +48,20 @@ pub struct ScanRequest {
 /// with 256 descriptors, takes less than a minute.
 pub const SCAN_WITHIN: Duration = Duration::from_secs(120);
 
+impl ScanRequest {
+    /// Every port of the addresses; the answers of `listed` are reported whatever they are.
+    #[must_use]
+    pub fn full(addresses: Vec<IpAddr>, listed: BTreeSet<u16>) -> Self {
+        Self { addresses, full: true, listed, within: SCAN_WITHIN }
+    }
+
+    /// Only these ports, for a scan of the listed ones and for a second look at some.
+    #[must_use]
+    pub fn only(addresses: Vec<IpAddr>, ports: BTreeSet<u16>) -> Self {
+        Self { addresses, full: false, listed: ports, within: SCAN_WITHIN }
+    }
+}
+
 /// What the scan found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanReport {

@@ -35,8 +35,9 @@ const GLANCE: Duration = Duration::from_millis(10);
 /// How long reading the tables may be put off while a glance says that something has changed.
 const CHANGED: (Duration, Duration) = (GLANCE, Duration::from_millis(50));
 /// How long it may be put off while every glance says that nothing has. Whatever listens for longer
-/// than that is seen even if the counters are of no use.
-const UNCHANGED: (Duration, Duration) = (CHANGED.1, Duration::from_millis(150));
+/// than that is seen even if the counters are of no use: two sockets that change places leave them
+/// as they were.
+const UNCHANGED: (Duration, Duration) = (CHANGED.1, Duration::from_millis(50));
 /// How many times as long as it took the thread rests after reading, within those limits.
 const RESTS_IF_CHANGED: u32 = 9;
 /// The same while nothing changes.

@@ -153,7 +153,7 @@ fn spec(record: &Record) -> Spec<'_> {
 }
 
 fn finding<'a>(located: &'a LocatedFinding, file: &str) -> FindingRow<'a> {
-    let LocatedFinding { location, finding } = located;
+    let LocatedFinding { location, finding, .. } = located;
     let mut processes: Vec<&str> =
         finding.owners.iter().map(crate::observation::Owner::shown).collect();
     processes.dedup();

@@ -62,7 +62,7 @@ pub fn story(record: &Record) -> String {
 #[must_use]
 pub fn asides(record: &Record, with_notes: bool) -> String {
     let mut text = String::new();
-    for LocatedFinding { location, finding } in &record.findings {
+    for LocatedFinding { location, finding, .. } in &record.findings {
         if finding.level == Level::Warn || with_notes {
             let _ = writeln!(
                 text,
@@ -109,7 +109,9 @@ fn headline(record: &Record) -> String {
         Verdict::Pass => "passed, but something was left behind".to_owned(),
         Verdict::Fail if broken == 1 => "FAILED: 1 rule is broken".to_owned(),
         Verdict::Fail => format!("FAILED: {broken} rules are broken"),
-        Verdict::Inconclusive => "INCONCLUSIVE: it could not be looked at, so it does not pass".to_owned(),
+        Verdict::Inconclusive => {
+            "INCONCLUSIVE: it could not be looked at, so it does not pass".to_owned()
+        }
     }
 }
 
@@ -117,7 +119,7 @@ fn subject(port: Option<Port>) -> String {
     port.map(|port| format!("{port}: ")).unwrap_or_default()
 }
 
-fn finding(record: &Record, LocatedFinding { location, finding }: &LocatedFinding) -> String {
+fn finding(record: &Record, LocatedFinding { location, line, finding }: &LocatedFinding) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -128,12 +130,18 @@ fn finding(record: &Record, LocatedFinding { location, finding }: &LocatedFindin
         finding.message
     );
     let _ = writeln!(text, "  --> {}:{}:{}", record.file.display(), location.line, location.column);
+    let number = location.line.to_string();
+    let margin = " ".repeat(number.len());
+    let _ = writeln!(text, " {margin} |");
+    let _ = writeln!(text, " {number} | {line}");
+    let _ = writeln!(text, " {margin} |");
     if let Some(first_seen) = finding.first_seen {
-        let _ = writeln!(text, "  seen: {} after the start", shortly(first_seen));
+        let _ = writeln!(text, " {margin} = seen: {} after the start", shortly(first_seen));
     }
-    let _ = writeln!(text, "  help: {}", finding.help);
+    let _ = writeln!(text, " {margin} = help: {}", finding.help);
     if !finding.rule.cis().is_empty() {
-        let _ = writeln!(text, "  CIS Docker Benchmark 1.6.0: {}", finding.rule.cis().join(", "));
+        let items = finding.rule.cis().join(", ");
+        let _ = writeln!(text, " {margin} = CIS Docker Benchmark 1.6.0: {items}");
     }
     text
 }
@@ -170,11 +178,8 @@ fn table(ledger: &[LedgerRow], findings: &[LocatedFinding]) -> String {
     }
     let mut text = String::new();
     for line in &lines {
-        let padded: Vec<String> = line
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
+        let padded: Vec<String> =
+            line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         let _ = writeln!(text, "{}", padded.join("  ").trim_end());
     }
     if let Some(more @ 1..) = ledger.len().checked_sub(rows.len()) {

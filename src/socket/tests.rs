@@ -14,8 +14,7 @@ fn address(text: &str) -> IpAddr {
 fn every_port_of_every_protocol_reads_back() {
     for protocol in Protocol::ALL {
         for number in 0..=u16::MAX {
-            let is_port =
-                if protocol == Protocol::Raw { number <= 255 } else { number != 0 };
+            let is_port = if protocol == Protocol::Raw { number <= 255 } else { number != 0 };
             let port = Port::new(number, protocol);
             let read = port.to_string().parse::<PortRange>();
             assert_eq!(read.is_ok(), is_port, "{port}");
@@ -29,9 +28,31 @@ fn every_port_of_every_protocol_reads_back() {
 #[test]
 fn what_is_no_port() {
     for text in [
-        "", "/", "80/", "/tcp", "0", "0/tcp", "65536", "99999999999", "-1", "+80", " 80", "80 ", "010",
-        "8 0", "80-70", "80-", "-80", "80-90-95", "443/tcpp", "80/tcp/udp", "0x50", "1e3", "８０",
-        "256/raw", "80,443",
+        "",
+        "/",
+        "80/",
+        "/tcp",
+        "0",
+        "0/tcp",
+        "65536",
+        "99999999999",
+        "-1",
+        "+80",
+        " 80",
+        "80 ",
+        "010",
+        "8 0",
+        "80-70",
+        "80-",
+        "-80",
+        "80-90-95",
+        "443/tcpp",
+        "80/tcp/udp",
+        "0x50",
+        "1e3",
+        "８０",
+        "256/raw",
+        "80,443",
     ] {
         assert!(text.parse::<PortRange>().is_err(), "{text:?}");
     }
@@ -105,7 +126,8 @@ fn a_bind_allows_what_is_no_wider_than_it() {
 
 #[test]
 fn what_is_no_bind() {
-    for text in ["", "300.1.1.1", "localhost", "10.0.0.0/33", "::/129", "10.0.0.0/", "1.2.3", "Any"] {
+    for text in ["", "300.1.1.1", "localhost", "10.0.0.0/33", "::/129", "10.0.0.0/", "1.2.3", "Any"]
+    {
         assert!(text.parse::<Bind>().is_err(), "{text:?}");
     }
 }

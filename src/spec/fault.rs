@@ -5,19 +5,23 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     rc::Rc,
 };
 
 use crate::spec::{
     locate::{Location, Step, locate},
-    mask::masked,
+    mask::{masked, masked_strictly},
     model::Source,
     problem::{Excerpt, Problem, Related},
 };
 
 /// The most problems of one file that are shown. The rest is counted.
 const MOST_SHOWN: usize = 200;
+
+/// The most bytes that are parsed to place the problems of one file: all of them in a file of an
+/// ordinary size, fewer in one that is made to keep us busy.
+const MOST_PARSED: usize = 4 * 1024 * 1024;
 
 /// A path into a document that shares its beginning with others.
 #[derive(Clone, Debug)]
@@ -102,18 +106,26 @@ pub(super) struct Fault {
     message: String,
     hint: Option<String>,
     also: Option<(Mark, String)>,
+    hides_value: bool,
 }
 
 impl Fault {
     /// `message` is lowercase and has no full stop; foreign text in it is already escaped.
     pub(super) fn new(mark: Mark, message: impl Into<String>) -> Self {
-        Self { mark, message: message.into(), hint: None, also: None }
+        Self { mark, message: message.into(), hint: None, also: None, hides_value: false }
     }
 
     /// What to do about it.
     #[must_use]
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The fault is about a key, and its value may be a secret.
+    #[must_use]
+    pub(super) fn hide_value(mut self) -> Self {
+        self.hides_value = true;
         self
     }
 
@@ -126,7 +138,10 @@ impl Fault {
 
     fn settle(self, texts: &mut Texts<'_>) -> Problem {
         let location = self.mark.location();
-        let excerpt = texts.excerpt(&self.mark, location);
+        let mut excerpt = texts.excerpt(&self.mark, location);
+        if self.hides_value {
+            excerpt = excerpt.map(Excerpt::hide_behind);
+        }
         let also = self.also.map(|(mark, label)| {
             let location = mark.location();
             let excerpt = texts.excerpt(&mark, location);
@@ -147,16 +162,18 @@ impl Fault {
 /// The texts that excerpts are taken from, with their secrets hidden. Each is made once.
 struct Texts<'a> {
     secrets: &'a HashSet<String>,
+    unreadable: Option<&'a Path>,
     masked: HashMap<PathBuf, String>,
 }
 
 impl Texts<'_> {
     fn excerpt(&mut self, mark: &Mark, location: Location) -> Option<Excerpt> {
         let source = &mark.source;
+        let mask = if self.unreadable == Some(&source.file) { masked_strictly } else { masked };
         let text = self
             .masked
             .entry(source.file.clone())
-            .or_insert_with(|| masked(&source.text, self.secrets));
+            .or_insert_with(|| mask(&source.text, self.secrets));
         Excerpt::of(text.split('\n').nth(location.line - 1)?, location)
     }
 }
@@ -167,12 +184,15 @@ pub(super) struct Faults {
     faults: Vec<Fault>,
     beyond: usize,
     secrets: HashSet<String>,
+    /// A file whose text is not YAML.
+    unreadable: Option<PathBuf>,
 }
 
 impl Faults {
     /// Adds a fault.
     pub(super) fn push(&mut self, fault: Fault) {
-        if self.faults.len() < MOST_SHOWN {
+        let shown = (MOST_PARSED / fault.mark.source.text.len().max(1)).min(MOST_SHOWN);
+        if self.faults.len() < shown {
             self.faults.push(fault);
         } else {
             self.beyond += 1;
@@ -189,12 +209,21 @@ impl Faults {
         self.secrets.insert(value.to_owned());
     }
 
+    /// Remembers that a file could not be parsed, so that little of it is shown.
+    pub(super) fn distrust(&mut self, source: &Source) {
+        self.unreadable = Some(source.file.clone());
+    }
+
     /// The problems in the order of their places, each once.
     pub(super) fn settle(self) -> Vec<Problem> {
         let Some(file) = self.faults.first().map(|fault| fault.mark.source.file.clone()) else {
             return Vec::new();
         };
-        let mut texts = Texts { secrets: &self.secrets, masked: HashMap::new() };
+        let mut texts = Texts {
+            secrets: &self.secrets,
+            unreadable: self.unreadable.as_deref(),
+            masked: HashMap::new(),
+        };
         let mut problems: Vec<Problem> =
             self.faults.into_iter().map(|fault| fault.settle(&mut texts)).collect();
         // An alias leads to one place by several paths.

@@ -34,14 +34,20 @@ impl<'n> Fields<'n> {
         let mut meant = Vec::new();
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let near = nearest(&entry.key, known.iter().copied());
-            let hint = match (misplaced(&entry.key), near) {
-                (Some(hint), _) => hint,
-                (None, Some(near)) => format!("did you mean `{near}`?"),
-                (None, None) => format!("known here: {}", all_of(known)),
+            let hint = misplaced(&entry.key)
+                .or_else(|| near.map(|near| format!("did you mean `{near}`?")));
+            // What the hint names is not missed a second time.
+            let names = |key: &&&str| {
+                hint.as_ref().is_some_and(|hint| hint.split(['`', ':']).any(|it| it == **key))
             };
-            meant.extend(known.iter().find(|key| hint == format!("did you mean `{key}`?")));
-            let message = format!("unknown key {}", quoted(&entry.key));
-            faults.push(Fault::new(entry.mark.clone(), message).hint(hint));
+            meant.extend(known.iter().filter(names));
+            let fault =
+                Fault::new(entry.mark.clone(), format!("unknown key {}", quoted(&entry.key)));
+            faults.push(match hint {
+                Some(hint) => fault.hint(hint),
+                // Whatever it is, it may be a variable that slipped out of `env`.
+                None => fault.hint(format!("known here: {}", all_of(known))).hide_value(),
+            });
         }
         Some(Self { entries, meant })
     }

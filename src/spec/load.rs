@@ -131,12 +131,20 @@ impl Loader<'_> {
         // Most folders have none.
         path.symlink_metadata().ok()?;
         let mut read = Defaults { tree: None, never: Vec::new() };
-        match file::read(path, shown_path(path, self.current)) {
+        let place = Place { looks_up: false, ..self.folders.place_of(path) };
+        let shown = shown_path(path, self.current);
+        let leads_out = path.canonicalize().is_ok_and(|target| !target.starts_with(&place.root));
+        let source = if leads_out {
+            let problem = Problem::new(shown, "this link leads out of the repository");
+            Err(Box::new(problem.with_hint("move the target inside, or remove the link")))
+        } else {
+            file::read(path, shown)
+        };
+        match source {
             Ok(source) => {
                 let mut faults = Faults::default();
                 read.tree = raw::parse(&Rc::new(source), self.environment, &mut faults);
                 if let Some(tree) = &read.tree {
-                    let place = Place { looks_up: false, ..self.folders.place_of(path) };
                     read.never = validate::validate_defaults(tree, &place, &mut faults);
                 }
                 self.loaded.problems.extend(faults.settle());

@@ -5,7 +5,10 @@
 //!
 //! It costs one more parse of a small file, so it is asked only about what is shown.
 
-use std::{cell::Cell, fmt};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
 
 use serde::de::{
     self, Deserialize as _, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
@@ -68,21 +71,29 @@ pub(super) fn locate(text: &str, steps: &[Step]) -> Option<Location> {
     Some(Location::of(text, index))
 }
 
-/// The scalar at the end of `steps` as text: what stands there, quotes and escapes undone.
+/// Where the document of that index begins.
+pub(super) fn start_of_document(text: &str, index: usize) -> Option<Location> {
+    let document = serde_yaml::Deserializer::from_str(text).nth(index)?;
+    let refused = document.deserialize_any(Refuse).err()?;
+    Some(Location::of(text, refused.location()?.index()))
+}
+
+/// The scalars in the mapping at the end of `steps` as text, in the order of the entries, quotes and
+/// escapes undone. It ends early at an entry that is no scalar.
 ///
 /// This is how `1.10` stays `1.10`, and does not become the number 1.1.
-pub(super) fn scalar_text(text: &str, steps: &[Step]) -> Option<String> {
-    let found = Cell::new(None);
+pub(super) fn scalar_texts(text: &str, steps: &[Step]) -> Vec<String> {
+    let found = RefCell::new(Vec::new());
     let walk = Walk { steps, arrival: Arrival::Read(&found) };
     // The rest of the document may be wrong; what was found stays found.
     let _unneeded = walk.deserialize(serde_yaml::Deserializer::from_str(text));
-    found.take()
+    found.into_inner()
 }
 
 #[derive(Clone, Copy)]
 enum Arrival<'a> {
     Locate(&'a Cell<bool>),
-    Read(&'a Cell<Option<String>>),
+    Read(&'a RefCell<Vec<String>>),
 }
 
 #[derive(Clone, Copy)]
@@ -118,10 +129,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
                 arrived.set(true);
                 deserializer.deserialize_any(Refuse)
             }
-            Arrival::Read(found) => {
-                found.set(Some(de::Deserialize::deserialize(deserializer)?));
-                Ok(())
-            }
+            Arrival::Read(found) => deserializer.deserialize_map(Scalars(found)),
         }
     }
 }
@@ -134,6 +142,24 @@ impl Visitor<'_> for Refuse {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("nothing: this error only carries the location")
+    }
+}
+
+/// Keeps the text of every entry's value.
+struct Scalars<'a>(&'a RefCell<Vec<String>>);
+
+impl<'de> Visitor<'de> for Scalars<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of scalars")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while let Some((IgnoredAny, text)) = entries.next_entry::<_, String>()? {
+            self.0.borrow_mut().push(text);
+        }
+        Ok(())
     }
 }
 
@@ -271,5 +297,115 @@ impl<'de> Visitor<'de> for KeyText<'_> {
         let (_tag, content) = tagged.variant::<IgnoredAny>()?;
         de::VariantAccess::newtype_variant::<IgnoredAny>(content)?;
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Location,
+        Step::{self, Item, Key, KeyAt, KeyNamed, Value},
+        locate, scalar_texts,
+    };
+
+    fn key(name: &str) -> Step {
+        Key(name.to_owned())
+    }
+
+    #[track_caller]
+    fn check(text: &str, steps: &[Step], line: usize, column: usize) {
+        assert_eq!(locate(text, steps), Some(Location { line, column }), "{steps:?} in {text:?}");
+    }
+
+    const BLOCK: &str = "\
+# a comment
+image: nginx
+expose:
+  - 80/tcp
+  - port: 90
+    bind: any
+  -   - x
+run:
+  env:
+    A: 'one'
+    B: \"two\"
+";
+
+    #[test]
+    fn block_style() {
+        check(BLOCK, &[], 2, 1);
+        check(BLOCK, &[key("image")], 2, 8);
+        check(BLOCK, &[Value(0)], 2, 8);
+        check(BLOCK, &[KeyAt(0)], 2, 1);
+        check(BLOCK, &[key("expose")], 4, 3);
+        check(BLOCK, &[KeyNamed("expose".to_owned())], 3, 1);
+        check(BLOCK, &[key("expose"), Item(0)], 4, 5);
+        check(BLOCK, &[key("expose"), Item(1)], 5, 5);
+        check(BLOCK, &[key("expose"), Item(1), key("port")], 5, 11);
+        check(BLOCK, &[key("expose"), Item(1), key("bind")], 6, 11);
+        check(BLOCK, &[key("expose"), Item(1), KeyAt(1)], 6, 5);
+        check(BLOCK, &[key("expose"), Item(2), Item(0)], 7, 9);
+        check(BLOCK, &[key("run"), key("env"), key("A")], 10, 8);
+        check(BLOCK, &[key("run"), key("env"), key("B")], 11, 8);
+        check(BLOCK, &[Value(2), Value(0), KeyAt(1)], 11, 5);
+    }
+
+    #[test]
+    fn flow_style() {
+        let text = "{\"a\": [1, {b: c, b: d}],\n  e: {f: g}}";
+        check(text, &[], 1, 1);
+        check(text, &[key("a")], 1, 7);
+        check(text, &[key("a"), Item(0)], 1, 8);
+        check(text, &[key("a"), Item(1)], 1, 11);
+        // Duplicates: a name is the first, a number is any.
+        check(text, &[key("a"), Item(1), key("b")], 1, 15);
+        check(text, &[key("a"), Item(1), Value(1)], 1, 21);
+        check(text, &[key("a"), Item(1), KeyAt(1)], 1, 18);
+        check(text, &[key("e"), key("f")], 2, 10);
+    }
+
+    #[test]
+    fn columns_are_characters_and_lines_end_with_line_feeds() {
+        check("a: x\r\nb: y\r\n", &[key("b")], 2, 4);
+        check("ä: {ö: ü, 🦀: x}", &[key("ä"), key("🦀")], 1, 14);
+        check("ä: {ö: ü, 🦀: x}", &[key("ä"), KeyAt(1)], 1, 11);
+        // The parser itself ends lines at these two, editors do not.
+        check("a: 'x\u{2028}y'\nb: z", &[key("b")], 2, 4);
+        check("# \u{85}\na: x", &[key("a")], 2, 4);
+    }
+
+    #[test]
+    fn through_aliases_and_tags_and_past_odd_keys() {
+        let text = "a: &x {b: c}\nd: *x\ne: !t {f: g}\n1: h\n[i]: j\n? {k: l}\n: m\n~: n\nz: o\n";
+        check(text, &[key("d"), key("b")], 1, 11);
+        check(text, &[key("e"), key("f")], 3, 11);
+        check(text, &[KeyAt(3)], 4, 1);
+        check(text, &[Value(4)], 5, 6);
+        check(text, &[KeyAt(5)], 6, 3);
+        check(text, &[key("z")], 9, 4);
+    }
+
+    #[test]
+    fn a_place_that_is_not_there() {
+        for (text, steps) in [
+            ("a: b", vec![key("c")]),
+            ("a: b", vec![Value(1)]),
+            ("a: b", vec![KeyAt(1)]),
+            ("a: b", vec![Item(0)]),
+            ("a: b", vec![key("a"), key("c")]),
+            ("[a]", vec![Item(1)]),
+            ("", vec![key("a")]),
+            ("a: [", vec![key("b")]),
+        ] {
+            assert_eq!(locate(text, &steps), None, "{steps:?} in {text:?}");
+        }
+    }
+
+    #[test]
+    fn scalars_keep_their_text() {
+        let text = "a: {b: 1.10, b: 0x50, c: True, d: '1', e: ~, f: \"x\\ty\"}";
+        let texts = ["1.10", "0x50", "True", "1", "~", "x\ty"];
+        assert_eq!(scalar_texts(text, &[key("a")]), texts);
+        assert_eq!(scalar_texts("a: {b: 1, c: [2], d: 3}", &[key("a")]), ["1"]);
     }
 }

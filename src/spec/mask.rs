@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::LazyLock};
 
 use regex::Regex;
 
-use crate::spec::shown::nearest;
+use crate::spec::{shown::nearest, validate::is_key};
 
 /// Values shorter than this are hidden only where they stand, not wherever they occur: `80` or
 /// `web` below `env` must not make the rest of the file unreadable.
@@ -27,6 +27,30 @@ pub(super) fn masked(text: &str, secrets: &HashSet<String>) -> String {
         }
     }
     shown
+}
+
+/// Like [`masked`], for a text that is not YAML, where indentation cannot be trusted: a secret may
+/// stand on any line, so lines are shown only if they begin with a key of the language or a port.
+pub(super) fn masked_strictly(text: &str, secrets: &HashSet<String>) -> String {
+    let shown = masked(text, secrets);
+    if shown == text {
+        return shown;
+    }
+    shown.split_inclusive('\n').map(shown_strictly).collect()
+}
+
+fn shown_strictly(line: &str) -> String {
+    let content = line.trim_start_matches([' ', '-', '{', '"', '\'']);
+    let name = content.split([':', '"', '\'']).next().unwrap_or_default().trim();
+    let is_port = !content.contains(':') && content.starts_with(|it: char| it.is_ascii_digit());
+    if is_key(name) || is_port || name.is_empty() && !content.contains(':') {
+        return line.to_owned();
+    }
+    let value = match content.find(": ") {
+        Some(colon) => line.len() - content.len() + colon + 1,
+        None => line.len() - content.len(),
+    };
+    format!("{}{}", &line[..value], hidden(&line[value..]))
 }
 
 /// Where a key with secrets below it begins, and the byte behind its colon.
@@ -91,6 +115,10 @@ impl Masker {
         let indent = line.len() - line.trim_start_matches(' ').len();
         match self.state {
             State::Flow(flow) => self.flow(line, flow),
+            // A tab is no indentation for the parser; here it only means that nothing is over yet.
+            State::Block { .. } if line[indent..].starts_with('\t') => {
+                self.shown.push_str(&hidden(line));
+            }
             State::Block { key, below } => {
                 let content = line.trim();
                 if content.is_empty() {
@@ -200,7 +228,7 @@ impl Masker {
 mod tests {
     use std::collections::HashSet;
 
-    use super::masked;
+    use super::{masked, masked_strictly};
 
     #[track_caller]
     fn check(text: &str, shown: &str) {
@@ -245,6 +273,19 @@ mod tests {
         check("evn: { A: one }\n", "evn: { A: *** }\n");
         check("environment:\n  A: one\n", "environment:\n  A: ***\n");
         check("user: x # a: b, Env: { A: one }", "user: x # a: b, Env: { A: *** }");
+    }
+
+    #[test]
+    fn what_is_not_yaml_is_shown_by_known_keys_only() {
+        let none = HashSet::new();
+        let text =
+            "image: x\nrun:\n env:\n    A: one\n B: two\n\tC: three\n- four\nexpose:\n - 80/tcp\n";
+        let shown =
+            "image: x\nrun:\n env:\n    A: ***\n B: ***\n\tC: *****\n- ****\nexpose:\n - 80/tcp\n";
+        assert_eq!(masked_strictly(text, &none), shown);
+        let text = "imag: x\n B: two\n";
+        assert_eq!(masked_strictly(text, &none), text, "there are no secrets");
+        check("env:\n\tA: one\n", "env:\n\t** ***\n");
     }
 
     #[test]

@@ -3,14 +3,23 @@
 //! Only [`validate`](super::validate) makes one. Every value here is in range, every path lies
 //! within the repository, every name is resolved; nothing is checked again later.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::civil::Date;
 
 use crate::{
     rule::{Level, Rule},
     socket::{Bind, Port, PortRange},
-    spec::locate::{Location, Step, locate},
+    spec::{
+        locate::{Location, Step, locate},
+        mask::masked,
+    },
 };
 
 /// One spec file, understood.
@@ -66,6 +75,14 @@ impl Spec {
             let port = entry.ports.single().filter(|_| entry.publish == Publish::Required)?;
             Some((index, port))
         })
+    }
+
+    /// A line of the spec's file, safe to print: secrets are hidden, and it is cut if it is long.
+    #[must_use]
+    pub fn line(&self, number: usize) -> String {
+        let text = masked(&self.source.text, &HashSet::new());
+        let line = text.lines().nth(number.saturating_sub(1)).unwrap_or_default();
+        crate::foreign::shown(line.trim_end(), 120)
     }
 
     /// Where `place` stands in the spec's file.

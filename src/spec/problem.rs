@@ -100,6 +100,16 @@ impl Excerpt {
         let end = start + length_of_value(&shown, start);
         Some(Self { line: shown, span: start..end })
     }
+
+    /// Hides what stands behind the part that is meant.
+    pub(super) fn hide_behind(self) -> Self {
+        let (shown, behind) = self.line.split_at(self.span.end);
+        let hidden = behind.chars().map(|it| match it {
+            it if it.is_whitespace() || it == ':' => it,
+            _ => '*',
+        });
+        Self { line: shown.chars().chain(hidden).collect(), span: self.span }
+    }
 }
 
 /// The character, or a replacement if it must not be shown behind `before`.
@@ -119,11 +129,30 @@ fn length_of_value(line: &str, start: usize) -> usize {
     {
         return end + 2;
     }
+    if value.starts_with(['[', '{']) {
+        return length_of_brackets(value);
+    }
     let in_flow = before.matches(['[', '{']).count() > before.matches([']', '}']).count();
     let ends: &[&str] = if in_flow { &[" #", ": ", ",", "]", "}"] } else { &[" #", ": "] };
     let end = ends.iter().filter_map(|end| value.find(end)).min().unwrap_or(value.len());
     let value = value[..end].trim_end();
     value.strip_suffix(':').unwrap_or(value).len()
+}
+
+/// How many bytes there are to the bracket that closes the first, or to the end of the line.
+fn length_of_brackets(value: &str) -> usize {
+    let mut depth = 0_usize;
+    for (index, character) in value.char_indices() {
+        match character {
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return index + 1;
+        }
+    }
+    value.trim_end().len()
 }
 
 /// A path as it is shown: relative to `folder` where it lies below it.

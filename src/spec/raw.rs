@@ -102,7 +102,9 @@ pub(super) fn parse(
     environment: Environment<'_>,
     faults: &mut Faults,
 ) -> Option<Node> {
-    if let Some(fault) = syntax::redefined_anchor(source) {
+    let unparsed = syntax::deep_brackets(source).or_else(|| syntax::redefined_anchor(source));
+    if let Some(fault) = unparsed {
+        faults.distrust(source);
         faults.push(fault);
         return None;
     }
@@ -118,16 +120,14 @@ pub(super) fn parse(
     let node = match reader::read(document, source, environment, faults) {
         Ok(node) => node,
         Err(fault) => {
+            faults.distrust(source);
             faults.push(*fault);
             return None;
         }
     };
     if let Some(second) = documents.next() {
-        let at = syntax::start_of(second, &source.text).map_or(At::Start, At::Location);
-        faults.push(
-            Fault::new(Mark::new(source, at), "a second YAML document begins here")
-                .hint("one file is one spec: move it to a file of its own, or remove the `---`"),
-        );
+        faults.distrust(source);
+        faults.push(syntax::second(source, second));
         return None;
     }
     match node.value {

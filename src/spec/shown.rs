@@ -1,5 +1,7 @@
 //! Words of messages: foreign text in backticks, lists of words, and what was most likely meant.
 
+use std::cmp::Reverse;
+
 use crate::foreign;
 
 /// The longest piece of foreign text in a message, in characters.
@@ -36,18 +38,27 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     if word.len() > 64 {
         return None;
     }
-    let word = word.to_lowercase().replace('_', "-");
+    let fold = |word: &str| word.to_lowercase().replace('_', "-");
+    let word = fold(word);
     known
         .into_iter()
         .map(|candidate| {
-            let folded = candidate.to_lowercase().replace('_', "-");
-            (strsim::damerau_levenshtein(&word, &folded), candidate)
+            let folded = fold(candidate);
+            let distance = strsim::damerau_levenshtein(&word, &folded);
+            (distance, Reverse(ends_in_common(&word, &folded)), candidate)
         })
         // One slip in a short word, two in a long one.
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 5)
-        .filter(|(distance, candidate)| *distance < candidate.chars().count())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .filter(|(distance, _, candidate)| *distance <= 1 + candidate.len() / 5)
+        .filter(|(distance, _, candidate)| *distance < candidate.chars().count())
+        .min()
+        .map(|(_, _, candidate)| candidate)
+}
+
+/// How many characters two words begin and end with alike: slips are made in the middle.
+fn ends_in_common(one: &str, other: &str) -> usize {
+    let begin = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let end = one.chars().rev().zip(other.chars().rev()).take_while(|(a, b)| a == b).count();
+    begin + end
 }
 
 #[cfg(test)]
@@ -68,6 +79,7 @@ mod tests {
         assert_eq!(nearest("entry-point", known), Some("entrypoint"));
         assert_eq!(nearest("cap-add", known), Some("cap_add"));
         assert_eq!(nearest("evn", known), Some("env"));
+        assert_eq!(nearest("htps", ["ftps", "http", "https"]), Some("https"));
         assert_eq!(nearest("volume", known), None);
         assert_eq!(nearest("", known), None);
         assert_eq!(nearest(&"x".repeat(100_000), known), None);

@@ -59,6 +59,20 @@ const DEFAULT_WATCH: Duration = Duration::from_secs(2);
 const LONGEST_WATCH: Duration = Duration::from_secs(60 * 60);
 const LONGEST_NAME: usize = 100;
 
+/// Whether a word is a key of the language, at any level.
+pub(super) fn is_key(word: &str) -> bool {
+    let levels = [
+        KEYS,
+        DEFAULTS_KEYS,
+        expose::KEYS,
+        ready::KEYS,
+        ready::HTTP_KEYS,
+        run::KEYS,
+        subject::BUILD_KEYS,
+    ];
+    levels.iter().any(|keys| keys.contains(&word))
+}
+
 /// Reads a spec: the tree of its file, with the defaults merged under it.
 pub(super) fn validate(
     tree: &Node,

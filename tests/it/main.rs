@@ -1,1 +1,26 @@
-//! x
+//! Integration tests: portlid as its users run it, against a real engine.
+//!
+//! Nothing here is skipped for want of an engine: without one these tests fail.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+/// Specs, command lines and environments that are refused.
+mod bad_input;
+/// The command line: listing, filters, exit codes, reports.
+mod cli;
+/// Images of one static binary, and what the engine holds.
+mod engine;
+/// A fluent runner of the executable.
+mod harness;
+/// The library, on containers that testcontainers started.
+mod library;
+/// What is left behind, by whatever end.
+mod lifecycle;
+/// `ready` in all its forms.
+mod readiness;
+/// What is looked at: images, archives, builds, running containers.
+mod subjects;
+/// Rules about the code itself.
+mod tidy;
+/// Real sockets, and the verdicts on them.
+mod verdicts;

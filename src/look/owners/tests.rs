@@ -1,3 +1,5 @@
+//! The search for owners, on this process and on trees of files.
+
 use std::{fs, os::unix::fs::symlink};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! One process under trees of files that stand in for /proc.
+
 use std::fs;
 
 use super::*;

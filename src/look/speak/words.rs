@@ -71,6 +71,8 @@ pub(super) fn recognise(answer: &[u8]) -> Option<Speaks> {
 pub(super) fn recognise_reply(asked: Speaks, answer: &[u8]) -> Option<Speaks> {
     match asked {
         Speaks::Postgres if matches!(answer, [b'S' | b'N']) => Some(Speaks::Postgres),
+        // A server that answers with a header has another version; the same one is an echo.
+        Speaks::Amqp if answer.starts_with(&AMQP) => None,
         Speaks::Dns if answer.get(2..).is_some_and(is_dns) => Some(Speaks::Dns),
         _ => recognise(answer),
     }

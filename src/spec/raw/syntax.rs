@@ -3,13 +3,17 @@
 use std::{collections::HashMap, rc::Rc, sync::LazyLock};
 
 use regex::Regex;
+use serde::de::{Deserialize, IgnoredAny};
 
 use crate::spec::{
     fault::{At, Fault, Mark},
-    locate::Location,
+    locate::{Location, start_of_document},
     model::Source,
     shown::{escaped, quoted},
 };
+
+/// The parser's time grows with the square of the brackets that are open.
+const MOST_BRACKETS: usize = 1000;
 
 /// The fault of a text that the parser refused.
 pub(super) fn fault(source: &Rc<Source>, error: &serde_yaml::Error) -> Fault {
@@ -43,7 +47,7 @@ fn parser_words(message: &str) -> String {
 
 /// What to try, for the mistakes that people make.
 fn hint(said: &str, is_tab: bool) -> Option<&'static str> {
-    const HINTS: [(&str, &str); 8] = [
+    const HINTS: [(&str, &str); 9] = [
         ("mapping values are not allowed", "check the indentation, or quote text that holds `: `"),
         ("did not find expected ',' or ']'", "close the list with `]`, or quote what holds `]`"),
         ("did not find expected ',' or '}'", "close the map with `}`, or quote what holds `}`"),
@@ -52,6 +56,7 @@ fn hint(said: &str, is_tab: bool) -> Option<&'static str> {
             "did not find expected '-'",
             "check the indentation: items of one list stand in one column",
         ),
+        ("did not find expected node content", "a `,` too many? an IPv6 address needs quotes"),
         ("cannot start any token", "text that begins with such a character needs quotes"),
         ("could not find expected ':'", "is a `:` missing behind the key, or a quote not closed?"),
         ("unknown anchor", "define it with `&name` first, or quote text that begins with `*`"),
@@ -74,11 +79,34 @@ fn is_refused(character: char) -> bool {
     )
 }
 
-/// Where a document begins, asked by refusing it.
-pub(super) fn start_of(document: serde_yaml::Deserializer<'_>, text: &str) -> Option<Location> {
-    let refused = <Option<std::num::NonZeroU8> as serde::Deserialize>::deserialize(document);
-    let index = refused.err()?.location()?.index();
-    Some(Location::of(text, index))
+/// What is wrong with the document that follows the first: that it is there, or that it is none.
+pub(super) fn second(source: &Rc<Source>, second: serde_yaml::Deserializer<'_>) -> Fault {
+    if let Err(error) = IgnoredAny::deserialize(second) {
+        return fault(source, &error);
+    }
+    let at = start_of_document(&source.text, 1).map_or(At::Start, At::Location);
+    Fault::new(Mark::new(source, at), "a second YAML document begins here")
+        .hint("one file is one spec: move it to a file of its own, or remove the `---`")
+}
+
+/// Brackets nested so deeply that parsing them would take seconds.
+///
+/// Quotes are not looked at: text with that many unclosed brackets in it is no spec either.
+pub(super) fn deep_brackets(source: &Rc<Source>) -> Option<Fault> {
+    let mut depth: usize = 0;
+    for (index, byte) in source.text.bytes().enumerate() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MOST_BRACKETS {
+            let at = At::Location(Location::of(&source.text, index));
+            let fault = Fault::new(Mark::new(source, at), "too many brackets are open at once");
+            return Some(fault.hint("close them, or escape those that stand for themselves"));
+        }
+    }
+    None
 }
 
 /// An anchor that is defined twice, in a text that uses aliases.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The keys of an entry in its long form.
-const KEYS: &[&str] =
+pub(super) const KEYS: &[&str] =
     &["port", "optional", "bind", "process", "user", "speaks", "publish", "why", "owner", "until"];
 
 /// An entry, and where its parts stand.

@@ -33,9 +33,17 @@ const KEYS: &[&str] = &[
     "egress",
 ];
 
+/// Each is a container of its own.
+const MOST: usize = 32;
+
 /// Reads the value of `needs`; the result is in the order of the names.
 pub(super) fn needs(node: &Node, place: &Place, faults: &mut Faults) -> Vec<Companion> {
     let entries = map(node, "needs", faults).unwrap_or_default();
+    if entries.len() > MOST {
+        let message = format!("more than {MOST} companions");
+        faults.push(Fault::new(node.mark.clone(), message).hint("name those that are needed"));
+        return Vec::new();
+    }
     let mut companions: Vec<Companion> = Vec::new();
     for entry in entries {
         let is_name = is_host_name(&entry.key) && !entry.key.eq_ignore_ascii_case("localhost");

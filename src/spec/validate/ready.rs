@@ -15,8 +15,8 @@ use crate::{
 
 /// The keys that state a condition.
 pub(in crate::spec) const CONDITIONS: [&str; 5] = ["port", "log", "health", "http", "exit"];
-const KEYS: &[&str] = &["port", "log", "health", "http", "exit", "within"];
-const HTTP_KEYS: &[&str] = &["port", "path", "status"];
+pub(super) const KEYS: &[&str] = &["port", "log", "health", "http", "exit", "within"];
+pub(super) const HTTP_KEYS: &[&str] = &["port", "path", "status"];
 
 /// How long readiness may take where a spec says nothing.
 const DEFAULT_WITHIN: Duration = Duration::from_secs(60);

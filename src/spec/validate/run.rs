@@ -1,11 +1,14 @@
 //! `run`: how a container is started. The same keys stand directly below a companion's name.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+};
 
 use crate::spec::{
     fault::{Fault, Faults},
     fields::{Fields, any_text, integer, list, map, refuse, text, word, wrong_kind},
-    locate::scalar_text,
+    locate::{Step, scalar_texts},
     model::{Egress, PublishMode, Run, Volume},
     raw::{Node, Value},
     shown::{nearest, quoted},
@@ -118,6 +121,7 @@ pub(super) fn variables(node: &Node, name: &str, faults: &mut Faults) -> BTreeMa
         wrong_kind(node, name, "a map", hint, faults);
         return variables;
     }
+    let mut texts = Texts::default();
     for entry in map(node, name, faults).unwrap_or_default() {
         let key = &entry.key;
         let is_name = !key.is_empty()
@@ -128,7 +132,7 @@ pub(super) fn variables(node: &Node, name: &str, faults: &mut Faults) -> BTreeMa
             let hint = "a name is not empty and holds no `=` and no blank";
             faults.push(Fault::new(entry.mark.clone(), message).hint(hint));
         }
-        if let Some(value) = scalar(&entry.node, key, faults) {
+        if let Some(value) = scalar(&entry.node, key, &mut texts, faults) {
             faults.keep_secret(&value);
             variables.insert(key.clone(), value);
         }
@@ -137,14 +141,13 @@ pub(super) fn variables(node: &Node, name: &str, faults: &mut Faults) -> BTreeMa
 }
 
 /// The value as the file has it: `1.10` stays `1.10`.
-fn scalar(node: &Node, key: &str, faults: &mut Faults) -> Option<String> {
+fn scalar(node: &Node, key: &str, texts: &mut Texts, faults: &mut Faults) -> Option<String> {
     let name = quoted(key);
     match &node.value {
         Value::Text(text) => return Some(text.text.clone()),
-        Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
-            let steps = node.mark.trail().map(crate::spec::fault::Trail::steps)?;
-            return scalar_text(&node.mark.source().text, &steps);
-        }
+        Value::Bool(value) => return texts.of(node).or_else(|| Some(value.to_string())),
+        Value::Int(value) => return texts.of(node).or_else(|| Some(value.to_string())),
+        Value::Float(value) => return texts.of(node).or_else(|| Some(value.to_string())),
         Value::Null => faults.push(
             Fault::new(node.mark.clone(), format!("{name} has no value"))
                 .hint("write `\"\"` for an empty value, or `${VAR}` to pass one on"),
@@ -156,6 +159,23 @@ fn scalar(node: &Node, key: &str, faults: &mut Faults) -> Option<String> {
         Value::Faulty => {}
     }
     None
+}
+
+/// The texts of a map's scalars, as its file has them. A merged map is of several files.
+#[derive(Default)]
+struct Texts(HashMap<(PathBuf, Vec<Step>), Vec<String>>);
+
+impl Texts {
+    fn of(&mut self, node: &Node) -> Option<String> {
+        let source = node.mark.source();
+        let mut steps = node.mark.trail()?.steps();
+        let Some(Step::Value(index)) = steps.pop() else { return None };
+        let texts = self
+            .0
+            .entry((source.file.clone(), steps))
+            .or_insert_with_key(|(_, steps)| scalar_texts(&source.text, steps));
+        texts.get(index).cloned()
+    }
 }
 
 fn user(node: &Node, faults: &mut Faults) -> Option<String> {

@@ -15,7 +15,7 @@ use crate::spec::{
     },
 };
 
-const BUILD_KEYS: &[&str] = &["context", "dockerfile", "target", "args"];
+pub(super) const BUILD_KEYS: &[&str] = &["context", "dockerfile", "target", "args"];
 
 /// Reads the one key of `kinds` that must be there; `owner` says who lacks it.
 pub(super) fn subject(

@@ -1,0 +1,189 @@
+//! Waiting until the look may settle: the look's conditions and the engine's, joined.
+//!
+//! A condition that the spec states and that never comes true ends the look. Where it states none,
+//! the look goes on after the time and judges what is there.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{sleep, timeout};
+
+use super::{Stop, observe::target};
+use crate::{
+    engine::{Condition, Engine, EngineError, Inspection, Running, wait_for},
+    foreign::shown,
+    look::{LookError, Watch},
+    socket::Port,
+    spec::{Ready, ReadyWhen},
+};
+
+/// Waits for what `ready` states, or where it states nothing for all `required` ports.
+pub(super) async fn subject(
+    engine: &Engine,
+    running: &Running,
+    watch: &Watch,
+    ready: &Ready,
+    required: &BTreeSet<Port>,
+) -> Result<(), Stop> {
+    let Ready { when, within } = ready;
+    let seen = &running.inspection;
+    let condition = match when {
+        ReadyWhen::Required => {
+            let all = watch.wait_until(|listening| required.is_subset(listening));
+            return match timeout(*within, all).await {
+                Ok(listening) => Ok(listening?),
+                // The container lives: what is there is looked at and judged.
+                Err(_) => Ok(()),
+            };
+        }
+        ReadyWhen::Port(port) => return listens(watch, *port, *within).await,
+        ReadyWhen::Exit(code) => {
+            match timeout(*within, watch.wait_until(|_| false)).await {
+                Ok(Err(LookError::Gone { .. })) => {}
+                Ok(ended) => return Ok(ended?),
+                Err(_) => return Err(still_runs(*within)),
+            }
+            return exited_with(running, &ended(engine, running).await?, *code);
+        }
+        ReadyWhen::Log(pattern) => Condition::Log(pattern),
+        ReadyWhen::Healthy => Condition::Healthy,
+        ReadyWhen::Http(check) => Condition::Http(check),
+    };
+    let comes_true = async {
+        tokio::select! {
+            ready = wait_for(engine, &seen.id, &seen.addresses, &condition) => Ok(ready?),
+            // Only ends if the container does.
+            ended = watch.wait_until(|_| false) => Ok(ended?),
+        }
+    };
+    match timeout(*within, comes_true).await {
+        Ok(ready) => ready,
+        Err(_) => Err(not_ready(described(when), *within)),
+    }
+}
+
+/// Waits for a companion. Where nothing is stated, it is enough that it was started.
+pub(super) async fn companion(
+    engine: &Engine,
+    running: &Running,
+    ready: &Ready,
+) -> Result<(), Stop> {
+    let Ready { when, within } = ready;
+    let seen = &running.inspection;
+    let condition = match when {
+        ReadyWhen::Required => return Ok(()),
+        ReadyWhen::Port(port) => {
+            let looked = match Watch::begin(&target(running)) {
+                Ok(watch) => listens(&watch, *port, *within).await,
+                Err(error) => Err(error.into()),
+            };
+            return match looked {
+                Err(Stop::Look(error)) => Err(why_gone(engine, running, error).await),
+                looked => looked,
+            };
+        }
+        ReadyWhen::Exit(code) => {
+            let end = async {
+                loop {
+                    let seen = engine.inspect(&seen.id).await?;
+                    if !seen.life.is_running {
+                        return Ok::<_, EngineError>(seen);
+                    }
+                    sleep(Duration::from_millis(50)).await;
+                }
+            };
+            return match timeout(*within, end).await {
+                Ok(seen) => exited_with(running, &seen?, *code),
+                Err(_) => Err(still_runs(*within)),
+            };
+        }
+        ReadyWhen::Log(pattern) => Condition::Log(pattern),
+        ReadyWhen::Healthy => Condition::Healthy,
+        ReadyWhen::Http(check) => Condition::Http(check),
+    };
+    match timeout(*within, wait_for(engine, &seen.id, &seen.addresses, &condition)).await {
+        Ok(ready) => Ok(ready?),
+        Err(_) => Err(not_ready(described(when), *within)),
+    }
+}
+
+/// What a process's end means: the container's, with its exit status, if it ended.
+pub(super) async fn why_gone(engine: &Engine, running: &Running, error: LookError) -> Stop {
+    let is_gone = matches!(
+        error,
+        LookError::Gone { .. } | LookError::NoProcess { .. } | LookError::Recycled { .. }
+    );
+    if !is_gone {
+        return error.into();
+    }
+    match ended(engine, running).await {
+        Ok(after) if !after.life.is_running => exited(running, &after).into(),
+        Ok(after) if after.life != running.inspection.life => {
+            EngineError::Unfit(crate::engine::Unfit::Changed).into()
+        }
+        Ok(_) | Err(_) => error.into(),
+    }
+}
+
+async fn listens(watch: &Watch, port: Port, within: Duration) -> Result<(), Stop> {
+    match timeout(within, watch.wait_until(|listening| listening.contains(&port))).await {
+        Ok(listening) => Ok(listening?),
+        Err(_) => Err(not_ready(format!("{port} does not listen"), within)),
+    }
+}
+
+/// Inspects the container once the engine has noticed its end, which takes it a moment.
+async fn ended(engine: &Engine, running: &Running) -> Result<Inspection, EngineError> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let seen = engine.inspect(&running.inspection.id).await?;
+        if !seen.life.is_running || Instant::now() >= deadline {
+            return Ok(seen);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn exited_with(running: &Running, seen: &Inspection, code: i64) -> Result<(), Stop> {
+    if !seen.life.is_running && seen.life.exit_code == code {
+        Ok(())
+    } else {
+        Err(exited(running, seen).into())
+    }
+}
+
+fn exited(running: &Running, seen: &Inspection) -> EngineError {
+    EngineError::Exited {
+        code: seen.life.exit_code,
+        out_of_memory: seen.life.out_of_memory,
+        after: running.since.elapsed(),
+    }
+}
+
+fn not_ready(what: String, within: Duration) -> Stop {
+    EngineError::NotReady { what, within }.into()
+}
+
+fn still_runs(within: Duration) -> Stop {
+    not_ready("it still runs".to_owned(), within)
+}
+
+fn described(when: &ReadyWhen) -> String {
+    match when {
+        ReadyWhen::Required => "a required port does not listen".to_owned(),
+        ReadyWhen::Port(port) => format!("{port} does not listen"),
+        ReadyWhen::Log(pattern) => {
+            format!("no line of the log matches `{}`", shown(pattern.as_str(), 120))
+        }
+        ReadyWhen::Healthy => "its health check does not say healthy".to_owned(),
+        ReadyWhen::Http(check) => format!(
+            "`{}` on {} is not answered with {}",
+            shown(&check.path, 120),
+            check.port,
+            check.status
+        ),
+        ReadyWhen::Exit(code) => format!("it did not end with {code}"),
+    }
+}

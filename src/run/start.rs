@@ -1,0 +1,98 @@
+//! From a spec to a running subject: its image, its network, its companions, itself.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::{Notes, Session, Stop, readiness};
+use crate::{
+    engine::{EngineError, Image, Running, Scene, Unfit},
+    foreign::shown,
+    spec::{Companion, Egress, PublishMode, ReadyWhen, Spec, Subject},
+};
+
+impl Session {
+    /// Starts what the spec looks at, or finds the container that already runs.
+    pub(super) async fn start(
+        &self,
+        scene: &mut Scene<'_>,
+        spec: &Spec,
+        notes: &mut Notes,
+    ) -> Result<(Image, Running), Stop> {
+        if let Subject::Container(name) = &spec.subject {
+            return attach(scene, name).await;
+        }
+        let pull = self.options.pull;
+        let image = scene.image(&spec.subject, spec.platform.as_ref(), pull).await?;
+        notes.of(&image);
+        if matches!(spec.ready.when, ReadyWhen::Healthy) && !image.has_health_check {
+            return Err(EngineError::Unfit(Unfit::NoHealthCheck).into());
+        }
+        let mut companions = Vec::new();
+        for companion in &spec.needs {
+            let image = scene.image(&companion.subject, None, pull).await;
+            companions.push((companion, image.map_err(|error| of(companion, error))?));
+        }
+        // A network of its own costs time: only where names or the way out depend on it.
+        let network = if !spec.needs.is_empty() || spec.run.egress == Egress::Deny {
+            Some(scene.network(spec.run.egress).await?)
+        } else {
+            None
+        };
+        for (companion, image) in companions {
+            start_companion(scene, companion, &image, network.as_deref(), notes).await?;
+        }
+        notes.container = None;
+        let network = network.as_deref().map(|network| (network, None));
+        let running = scene.start(&image, &spec.run, network, &publishing(spec)).await?;
+        Ok((image, running))
+    }
+}
+
+/// What is published. From a network without a way out, an engine publishes nothing.
+pub(super) fn publishing(spec: &Spec) -> PublishMode {
+    match spec.run.egress {
+        Egress::Allow => spec.run.publish.clone(),
+        Egress::Deny => PublishMode::None,
+    }
+}
+
+async fn start_companion(
+    scene: &mut Scene<'_>,
+    companion: &Companion,
+    image: &Image,
+    network: Option<&str>,
+    notes: &mut Notes,
+) -> Result<(), Stop> {
+    let network = network.map(|network| (network, Some(companion.name.as_str())));
+    let started = scene.start(image, &companion.run, network, &PublishMode::None).await;
+    let running = started.map_err(|error| of(companion, error))?;
+    notes.container = Some(running.inspection.id.clone());
+    let ready = readiness::companion(scene.engine(), &running, &companion.ready).await;
+    ready.map_err(|stop| match stop {
+        Stop::Engine(error) => of(companion, error).into(),
+        stop @ Stop::Look(_) => stop,
+    })
+}
+
+fn of(companion: &Companion, error: EngineError) -> EngineError {
+    EngineError::Companion { name: companion.name.clone(), cause: Box::new(error) }
+}
+
+/// Finds a container that already runs.
+async fn attach(scene: &Scene<'_>, name: &str) -> Result<(Image, Running), Stop> {
+    let inspection = scene.engine().inspect(name).await?;
+    if !inspection.life.is_running {
+        return Err(EngineError::Unfit(Unfit::NotRunning(shown(name, 80))).into());
+    }
+    let image = scene.engine().resolved(&inspection.image, name, None).await?;
+    let age = inspection
+        .life
+        .started_at
+        .parse::<Timestamp>()
+        .ok()
+        .and_then(|started| Duration::try_from(Timestamp::now().duration_since(started)).ok())
+        .unwrap_or_default();
+    let since = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+    Ok((image, Running { inspection, since }))
+}

@@ -1,0 +1,92 @@
+//! Whatever the end, nothing is left behind.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{engine, harness::Tool};
+
+/// A run of two specs that would take a minute.
+fn long() -> Tool {
+    let image = engine::fixture(&["80/tcp"]);
+    let spec = format!(
+        "image: {image}\nrun: {{ command: [\"tcp:0.0.0.0:80\"] }}\nexpose: [80/tcp]\nwatch: 60s\nscan: off\n"
+    );
+    let needs = format!("needs: {{ db: {{ image: {image} }} }}\n");
+    Tool::new(&["test", "--report", "json=report.json"])
+        .file("specs/one.yaml", &spec)
+        .file("specs/two.yaml", &format!("{spec}{needs}"))
+}
+
+/// Waits until the run has started all its containers.
+fn wait_for_containers(pid: u32) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let made = engine::made_by(pid);
+        let running = made.iter().filter(|it| it.contains("RUNNING")).count();
+        if running == 3 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "not started: {made:?}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+fn signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn a_signal_ends_the_run_and_removes_everything() {
+    for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let tool = long();
+        let child = tool.spawn();
+        let pid = child.id();
+        wait_for_containers(pid);
+        let sent_at = Instant::now();
+        signal(pid, sent);
+        let seen = tool.collect(child);
+        assert!(sent_at.elapsed() < Duration::from_secs(5), "{:?}\n{seen}", sent_at.elapsed());
+        assert_eq!(seen.code, Some(code), "{seen}");
+        assert_eq!(engine::made_by(pid), Vec::<String>::new());
+        let specs = seen.json.as_ref().unwrap()["specs"].as_array().unwrap();
+        assert!(specs.iter().all(|spec| spec["verdict"] == "inconclusive"), "{seen}");
+    }
+}
+
+#[test]
+fn a_killed_run_is_cleaned_up_by_its_reaper() {
+    let tool = long();
+    let mut child = tool.spawn();
+    let pid = child.id();
+    wait_for_containers(pid);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !engine::made_by(pid).is_empty() {
+        assert!(Instant::now() < deadline, "left: {:?}", engine::made_by(pid));
+        sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn anonymous_volumes_go_with_the_container() {
+    let image = engine::fixture_with(&[], &["VOLUME /data"]);
+    let before = volumes();
+    let spec =
+        format!("image: {image}\nrun: {{ command: [sleep] }}\nexpose: []\nwatch: 0s\nscan: off\n");
+    Tool::gate(&spec).run().is("pass", &[]);
+    let stray: Vec<String> = volumes().into_iter().filter(|it| !before.contains(it)).collect();
+    assert_eq!(stray, Vec::<String>::new());
+}
+
+fn volumes() -> Vec<String> {
+    let docker = engine::docker();
+    let listed = engine::runtime().block_on(async {
+        docker.list_volumes(None::<bollard::query_parameters::ListVolumesOptions>).await.unwrap()
+    });
+    listed.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect()
+}
