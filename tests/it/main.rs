@@ -16,6 +16,8 @@ mod harness;
 mod library;
 /// What is left behind, by whatever end.
 mod lifecycle;
+/// README, held against the program.
+mod readme;
 /// `ready` in all its forms.
 mod readiness;
 /// What is looked at: images, archives, builds, running containers.
