@@ -20,6 +20,7 @@ mod error;
 mod image;
 mod inspect;
 mod labels;
+mod podman;
 mod ready;
 mod reaper;
 mod scene;

@@ -137,10 +137,8 @@ impl Session {
 
     /// Ends the run: lets the reaper go if nothing was left behind.
     pub fn end(self, is_clean: bool) {
-        if let Some(Ok(mut engine)) = self.engine.into_inner()
-            && is_clean
-        {
-            engine.all_is_gone();
+        if let Some(Ok(engine)) = self.engine.into_inner() {
+            engine.end(is_clean);
         }
     }
 

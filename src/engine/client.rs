@@ -20,7 +20,7 @@ use super::{
     endpoint::{Endpoint, Environment, Found},
     error::EngineError,
     image::Image,
-    labels, reaper,
+    labels, podman, reaper,
 };
 use crate::record::EngineName;
 
@@ -42,6 +42,8 @@ pub struct Engine {
     /// Images that were resolved, so that two specs of one image pull or build it once.
     pub(super) images: Mutex<HashMap<String, Arc<OnceCell<Image>>>>,
     pub(super) reaper: OnceCell<Option<reaper::Reaper>>,
+    /// The engine itself, where it is a private one.
+    pub(super) service: Option<podman::Service>,
     name: EngineName,
     made: AtomicU32,
 }
@@ -76,6 +78,15 @@ impl Engine {
                         Err(error) => first_error = first_error.or(Some(error)),
                     }
                 }
+                // A socket that is not for us is the engine's answer, not its absence.
+                if podman::is_installed()
+                    && !matches!(first_error, Some(EngineError::Permission { .. }))
+                {
+                    let (endpoint, service) = podman::start().await?;
+                    let mut engine = Self::at(endpoint, progress).await?;
+                    engine.service = Some(service);
+                    return Ok(engine);
+                }
                 Err(first_error.unwrap_or(EngineError::NotFound { tried }))
             }
         }
@@ -109,6 +120,7 @@ impl Engine {
             progress,
             images: Mutex::default(),
             reaper: OnceCell::new(),
+            service: None,
             name,
             made: AtomicU32::new(0),
         })

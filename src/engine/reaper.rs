@@ -84,8 +84,15 @@ fn start(engine: &Engine) -> Option<Reaper> {
 }
 
 impl Engine {
-    /// Lets the reaper go: everything was removed, and that was verified.
-    pub fn all_is_gone(&mut self) {
+    /// Ends the use of the engine. If everything was removed, and that was verified, the reaper is
+    /// let go; else it does what it can.
+    pub fn end(mut self, is_clean: bool) {
+        if !is_clean {
+            if let Some(service) = self.service.take() {
+                service.leave();
+            }
+            return;
+        }
         if let Some(Some(reaper)) = self.reaper.get_mut() {
             if let Some(mut pipe) = reaper.child.stdin.take() {
                 let _ = pipe.write_all(GOOD_BYE);
