@@ -27,6 +27,8 @@ use super::{
 };
 use crate::spec::Platform;
 
+/// The repository of the tags under which archives are loaded, for as long as they are needed.
+pub(super) const REPOSITORY: &str = "portlid-archive";
 /// A load without a word for this long has stalled.
 const STALLS: Duration = Duration::from_secs(5 * 60);
 /// What may be an index or a manifest is not larger than this.
@@ -95,7 +97,8 @@ pub(super) async fn load(
     }
 
     engine.tell(scene.spec(), &format!("loading {}", path.display()));
-    let tag = format!("portlid-archive:{}", labels::random());
+    // The run's id is in the tag, so that its reaper knows it.
+    let tag = format!("{REPOSITORY}:{}-{}", engine.run(), labels::random());
     scene.note_tag(tag.clone());
     let (file, entry) = (path.to_owned(), Entry { repo_tags: Some(vec![tag.clone()]), ..chosen });
     let body = context::stream(move |builder| send(&file, &entry, builder));

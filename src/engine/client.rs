@@ -70,7 +70,7 @@ impl Engine {
         };
         match environment.find(asked)? {
             Found::Asked(endpoint) => Self::at(endpoint, progress).await,
-            Found::Sockets { there, tried } => {
+            Found::Sockets { there, mut tried } => {
                 let mut first_error = None;
                 for endpoint in there {
                     match Self::at(endpoint, Arc::clone(&progress)).await {
@@ -78,6 +78,7 @@ impl Engine {
                         Err(error) => first_error = first_error.or(Some(error)),
                     }
                 }
+                tried.push("`podman` in the `PATH`".to_owned());
                 // A socket that is not for us is the engine's answer, not its absence.
                 if podman::is_installed()
                     && !matches!(first_error, Some(EngineError::Permission { .. }))

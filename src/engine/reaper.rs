@@ -20,13 +20,15 @@ use std::{
 use bollard::{
     Docker,
     query_parameters::{
-        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
+        ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
     },
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::{
+    archive::REPOSITORY,
     client::{Engine, open},
     endpoint::Endpoint,
     labels::RUN,
@@ -128,7 +130,11 @@ async fn reap(orders: &Orders) {
     let label = format!("{RUN}={}", orders.run);
     let begun = Instant::now();
     while begun.elapsed() < LATE {
-        let _ = timeout(Duration::from_secs(30), sweep(&docker, &label)).await;
+        let sweep = async {
+            sweep(&docker, &label).await;
+            untag(&docker, &orders.run).await;
+        };
+        let _ = timeout(Duration::from_secs(30), sweep).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -146,5 +152,20 @@ async fn sweep(docker: &Docker, label: &str) {
         docker.list_networks(Some(networks)).await.into_iter().flatten().filter_map(|it| it.id)
     {
         let _ = docker.remove_network(&id).await;
+    }
+}
+
+/// Removes the tags under which the run loaded archives.
+async fn untag(docker: &Docker, run: &str) {
+    let filters = HashMap::from([("reference".to_owned(), vec![REPOSITORY.to_owned()])]);
+    let images = ListImagesOptionsBuilder::default().filters(&filters).build();
+    let ours = format!("{REPOSITORY}:{run}-");
+    let images = docker.list_images(Some(images)).await.unwrap_or_default();
+    for tag in images.into_iter().flat_map(|image| image.repo_tags) {
+        // Podman puts a registry in front.
+        if tag.rsplit('/').next().is_some_and(|tag| tag.starts_with(&ours)) {
+            let options = RemoveImageOptionsBuilder::default().build();
+            let _ = docker.remove_image(&tag, Some(options), None).await;
+        }
     }
 }

@@ -16,10 +16,10 @@ mod harness;
 mod library;
 /// What is left behind, by whatever end.
 mod lifecycle;
-/// README, held against the program.
-mod readme;
 /// `ready` in all its forms.
 mod readiness;
+/// README, held against the program.
+mod readme;
 /// What is looked at: images, archives, builds, running containers.
 mod subjects;
 /// Rules about the code itself.

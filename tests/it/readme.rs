@@ -13,11 +13,7 @@ fn its_rules_are_the_rules() {
     let text = readme();
     for rule in Rule::ALL {
         let fixed = if rule.is_fixed() { ", fixed" } else { "" };
-        let row = format!(
-            "| `{rule}` | {}{fixed} | {} |\n",
-            rule.default_level(),
-            rule.summary()
-        );
+        let row = format!("| `{rule}` | {}{fixed} | {} |\n", rule.default_level(), rule.summary());
         assert!(text.contains(&row), "README lacks: {row}");
     }
 }
