@@ -66,7 +66,7 @@ What follows `--` goes to the test runner: a name to filter by, --exact, --skip 
         #[arg(value_name = "PATH", default_value = "specs")]
         paths: Vec<PathBuf>,
     },
-    /// Say what a rule means, why it matters, and how to mend it.
+    /// Say when a rule is broken, and at which level.
     Explain {
         /// The rule's id; without it, all rules in a list.
         #[arg(value_name = "RULE")]

@@ -1,6 +1,12 @@
 //! What each command does, one function each.
 
-use std::{collections::BTreeSet, fs, io::Write as _, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::ColorChoice;
 use libtest_mimic::Arguments;
@@ -35,11 +41,20 @@ pub fn run(cli: Cli) -> Exit {
 fn test(test: Test, global: &Global) -> Exit {
     let arguments = match arguments(&test, global) {
         Ok(arguments) => arguments,
-        Err(message) => {
-            output::aside(&message);
+        Err(error) if error.kind() == clap::error::ErrorKind::DisplayHelp => {
+            output::result(&error.to_string());
+            return Exit::Pass;
+        }
+        Err(error) => {
+            output::aside(&error.to_string());
             return Exit::Usage;
         }
     };
+    if arguments.test_threads == Some(0) {
+        // libtest-mimic would wait for ever.
+        output::line("error: `--test-threads` must be at least 1");
+        return Exit::Usage;
+    }
     let loaded = spec::load(&test.paths, &|name| std::env::var(name).ok());
     if let Some(exit) = unusable(&loaded) {
         return exit;
@@ -52,6 +67,11 @@ fn test(test: Test, global: &Global) -> Exit {
             shown(name, 80),
             names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         ));
+        return Exit::Usage;
+    }
+    let images: BTreeSet<&str> = test.image.iter().map(|(name, _)| name.as_str()).collect();
+    if images.len() < test.image.len() {
+        output::line("error: `--image` is given twice for the same spec");
         return Exit::Usage;
     }
     if let Some((name, reference, error)) = test.image.iter().find_map(|(name, reference)| {
@@ -101,10 +121,15 @@ fn test(test: Test, global: &Global) -> Exit {
     asides(&outcome.record, global);
     let mut exit = outcome.record.exit();
     if let Some(number) = outcome.signal {
-        exit = exit.and(Exit::Signal(number));
-    } else if outcome.conclusion.has_failed() && exit == Exit::Pass {
-        // libtest counts a failure that no record knows of: a defect, never a pass.
-        exit = Exit::Internal;
+        // A closed pipe breaks libtest off, which is no defect of anybody's.
+        let is_pipe = number == 13 && outcome.conclusion.num_passed == 0;
+        exit = if is_pipe { Exit::Signal(number) } else { exit.and(Exit::Signal(number)) };
+    }
+    for left in &outcome.record.left_behind {
+        output::line(&format!(
+            "left behind: {}\n  remove it with: {}",
+            left.what, left.remove_with
+        ));
     }
     for report in &test.report {
         let text = match report.format {
@@ -122,7 +147,7 @@ fn test(test: Test, global: &Global) -> Exit {
 }
 
 /// libtest's arguments: ours translated, and those behind `--`.
-fn arguments(test: &Test, global: &Global) -> Result<Arguments, String> {
+fn arguments(test: &Test, global: &Global) -> Result<Arguments, clap::Error> {
     let mut typed = vec!["portlid test --".to_owned()];
     if let Some(jobs) = test.jobs {
         typed.push(format!("--test-threads={jobs}"));
@@ -136,7 +161,7 @@ fn arguments(test: &Test, global: &Global) -> Result<Arguments, String> {
     }
     typed.extend(test.libtest.iter().cloned());
     use clap::Parser as _;
-    Arguments::try_parse_from(typed).map_err(|error| error.to_string())
+    Arguments::try_parse_from(typed)
 }
 
 /// Says why specs cannot be used, if they cannot.
@@ -179,7 +204,7 @@ fn asides(record: &RunRecord, global: &Global) {
     }
 }
 
-fn lint(paths: &[std::path::PathBuf]) -> Exit {
+fn lint(paths: &[PathBuf]) -> Exit {
     let loaded = spec::load(paths, &|name| std::env::var(name).ok());
     if let Some(exit) = unusable(&loaded) {
         return exit;
@@ -231,20 +256,42 @@ fn explain(rule: Option<&str>) -> Exit {
 }
 
 /// Whether a report can be written there, without changing what is there.
-fn writable(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let probe = folder.join(format!(".portlid-{}", std::process::id()));
-    fs::File::create(&probe)?;
-    fs::remove_file(&probe)
+fn writable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+        // A pipe or a device is written to as it is.
+        Ok(metadata) if !metadata.is_file() => Ok(()),
+        Ok(_) | Err(_) => {
+            let probe = beside(&target(path));
+            fs::File::create(&probe)?;
+            fs::remove_file(&probe)
+        }
+    }
 }
 
 /// Writes beside the file and renames: a reader finds the whole report or none.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    let beside = Path::new(&beside);
-    let mut file = fs::File::create(beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(beside, path)
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
+    }
+    let target = target(path);
+    let beside = beside(&target);
+    let written = fs::File::create(&beside).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, &target)
+    });
+    written.inspect_err(|_| drop(fs::remove_file(&beside)))
+}
+
+/// The file that a link leads to: it is the file that is replaced, not the link.
+fn target(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A name in the same folder that nothing else has.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    PathBuf::from(name)
 }

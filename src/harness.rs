@@ -4,9 +4,15 @@
 //! its own. A trial that does not pass fails, whatever the reason; none is ever skipped.
 
 use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
@@ -42,11 +48,16 @@ pub struct Outcome {
 /// ```
 #[must_use]
 pub fn main() -> ExitCode {
-    if engine::serve_reaper() {
-        return ExitCode::SUCCESS;
+    if let Some(code) = engine::serve_reaper() {
+        return code;
     }
     engine::enable_reaper();
     let arguments = Arguments::from_args();
+    if arguments.test_threads == Some(0) {
+        // libtest-mimic would wait for ever.
+        output::line("error: `--test-threads` must be at least 1");
+        return FAILED.into();
+    }
     // Cargo starts tests in the package's folder; the variable holds where nothing else did.
     let specs = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(
         || PathBuf::from("specs"),
@@ -63,31 +74,42 @@ pub fn main() -> ExitCode {
     let outcome = run(loaded.specs, Options::default(), &arguments, Arc::new(output::progress));
     match outcome.signal {
         Some(number) => ExitCode::from(128_u8.saturating_add(number)),
+        // What libtest passed over without a filter (`--bench`), or what no trial tells.
+        None if outcome.conclusion.num_ignored > 0
+            || outcome.record.is_internal_error
+            || !outcome.record.left_behind.is_empty() =>
+        {
+            FAILED.into()
+        }
         None => outcome.conclusion.exit_code(),
     }
 }
 
-/// Specs that cannot be used, or none at all: a trial that fails, and nothing is started.
+/// libtest's exit code of failed tests.
+const FAILED: u8 = 101;
+
+/// Specs that cannot be used, or none at all: no filter makes that a pass, and nothing is started.
 fn unusable(loaded: &Loaded, arguments: &Arguments) -> ExitCode {
     let message = if loaded.problems.is_empty() {
         "there is no spec under `specs/`: nothing would be checked".to_owned()
     } else {
         spec::render(&loaded.problems, false)
     };
-    let trial = Trial::test("specs", move || Err(Failed::from(message)));
-    libtest_mimic::run(arguments, vec![trial]).exit_code()
+    if arguments.list {
+        // Whoever lists, to run each trial on its own, finds one that fails.
+        let trial = Trial::test("specs", || Err(Failed::from("the specs cannot be used")));
+        return libtest_mimic::run(arguments, vec![trial]).exit_code();
+    }
+    output::aside(&message);
+    output::line("error: the specs cannot be used");
+    FAILED.into()
 }
 
 /// Whether libtest's filters let the trial of that name run.
 #[must_use]
 pub fn is_chosen(arguments: &Arguments, name: &str) -> bool {
-    let matches = |filter: &str| {
-        if arguments.exact { name == filter } else { name.contains(filter) }
-    };
-    // No trial is ever marked as ignored.
-    !arguments.ignored
-        && arguments.filter.as_deref().is_none_or(matches)
-        && !arguments.skip.iter().any(|skip| matches(skip))
+    let trial = Trial::test(name, || Ok(()));
+    !arguments.is_filtered_out(&trial) && !arguments.is_ignored(&trial)
 }
 
 /// Runs the chosen specs, one trial each.
@@ -100,6 +122,7 @@ pub fn run(
 ) -> Outcome {
     let records: Arc<Mutex<Vec<Record>>> = Arc::default();
     let session = Arc::new(Session::new(options, progress));
+    let running = Arc::new(AtomicUsize::new(0));
     let mut conclusion = None;
     let runtime = if arguments.list { None } else { runtime() };
     if let Some(runtime) = &runtime {
@@ -111,10 +134,12 @@ pub fn run(
             .into_iter()
             .map(|spec| {
                 let (session, records) = (Arc::clone(&session), Arc::clone(&records));
-                let handle = handle.clone();
+                let (handle, running) = (handle.clone(), Arc::clone(&running));
                 Trial::test(spec.name.clone(), move || {
                     let Some(handle) = handle else { return Err(Failed::from("only listed")) };
+                    running.fetch_add(1, Ordering::SeqCst);
                     let record = handle.block_on(session.check(&spec));
+                    running.fetch_sub(1, Ordering::SeqCst);
                     let told = told(&record);
                     match records.lock() {
                         Ok(mut records) => records.push(record),
@@ -124,20 +149,25 @@ pub fn run(
                 })
             })
             .collect();
-        conclusion = Some(libtest_mimic::run(arguments, trials));
+        conclusion = match catch_unwind(AssertUnwindSafe(|| libtest_mimic::run(arguments, trials)))
+        {
+            Ok(conclusion) => Some(conclusion),
+            Err(panic) => {
+                broken_off(&session, &running, panic.as_ref());
+                None
+            }
+        };
     }
     let mut specs = match records.lock() {
         Ok(mut records) => std::mem::take(&mut *records),
         Err(poisoned) => std::mem::take(&mut *poisoned.into_inner()),
     };
     specs.sort_by(|one, other| one.name.cmp(&other.name));
-    let record = RunRecord { engine: session.engine_name(), specs };
-    let signal = session.signal();
-    let is_clean = record.specs.iter().all(|record| record.left_behind.is_empty());
-    // The tasks that still hold the session end with the runtime.
-    drop(runtime);
-    if let Ok(session) = Arc::try_unwrap(session) {
-        session.end(is_clean);
+    let mut record = RunRecord { engine: session.engine_name(), specs, ..RunRecord::default() };
+    if let Some(runtime) = runtime {
+        record.left_behind = runtime.block_on(session.close());
+        // A helper that asks for a password may never answer: it is not waited for.
+        runtime.shutdown_timeout(Duration::from_secs(2));
     }
     let conclusion = conclusion.unwrap_or(Conclusion {
         num_filtered_out: 0,
@@ -146,32 +176,70 @@ pub fn run(
         num_ignored: 0,
         num_measured: 0,
     });
+    // libtest and the records must tell the same story.
+    let passed = record.specs.iter().filter(|record| has_passed(record)).count() as u64;
+    let all = record.specs.len() as u64;
+    record.is_internal_error = !arguments.list
+        && (conclusion.num_passed != passed || conclusion.num_failed != all - passed);
+    // 0 is no signal: portlid itself told the specs to end.
+    let signal = session.signal().filter(|&number| number != 0);
+    let is_clean = running.load(Ordering::SeqCst) == 0
+        && record.left_behind.is_empty()
+        && record.specs.iter().all(|record| record.left_behind.is_empty());
+    // Every task that held the session has ended with the runtime.
+    if let Ok(session) = Arc::try_unwrap(session) {
+        session.end(is_clean);
+    }
     Outcome { record, signal, conclusion }
+}
+
+/// libtest broke, which it does if its output cannot be written. What runs is ended and removed.
+fn broken_off(session: &Session, running: &AtomicUsize, panic: &(dyn Any + Send)) {
+    const SIGPIPE: u8 = 13;
+    let said = panic.downcast_ref::<String>().map_or("", String::as_str);
+    let is_pipe = said.contains("BrokenPipe") || said.contains("Broken pipe");
+    session.interrupt(if is_pipe { SIGPIPE } else { 0 });
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while running.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn runtime() -> Option<Runtime> {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().ok()
 }
 
+/// Whether a spec passed and left nothing behind.
+fn has_passed(record: &Record) -> bool {
+    record.verdict == Verdict::Pass && record.left_behind.is_empty()
+}
+
 /// What libtest is told of a record.
 fn told(record: &Record) -> Result<(), Failed> {
-    if record.verdict == Verdict::Pass && record.left_behind.is_empty() {
-        Ok(())
-    } else {
-        Err(Failed::from(text::story(record)))
-    }
+    if has_passed(record) { Ok(()) } else { Err(Failed::from(text::story(record))) }
+}
+
+/// The signals that this process was started to ignore, a bit each (`SigIgn`, see `proc_pid_status(5)`).
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// The first signal ends the run after cleaning up; the second ends it at once, and the reaper
 /// finishes.
 async fn listen_for_signals(session: Arc<Session>) {
     use tokio::signal::unix::{SignalKind, signal};
+    let ignored = ignored_signals();
     let kinds = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
         SignalKind::hangup(),
         SignalKind::quit(),
-    ];
+    ]
+    .into_iter()
+    // Whoever started us with a signal ignored (`nohup`) meant it.
+    .filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
     let (sender, mut received) = tokio::sync::mpsc::channel(4);
     for kind in kinds {
         let Ok(mut stream) = signal(kind) else { continue };

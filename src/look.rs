@@ -26,6 +26,7 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod glance;
+mod inside;
 mod owners;
 mod process;
 mod scan;
@@ -40,6 +41,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     control::control,
     error::{Cause, LookError},
+    inside::ask_inside,
     process::{Identity, TableState},
     scan::{AddressReport, SCAN_WITHIN, ScanReport, ScanRequest, scan, scan_blocking},
     speak::{ASK_WITHIN, ask},

@@ -6,8 +6,8 @@ use clap::Parser;
 use portlid::{cli::Cli, command, engine};
 
 fn main() -> ExitCode {
-    if engine::serve_reaper() {
-        return ExitCode::SUCCESS;
+    if let Some(code) = engine::serve_reaper() {
+        return code;
     }
     engine::enable_reaper();
     command::run(Cli::parse()).into()

@@ -167,6 +167,18 @@ pub enum Answer {
     Silent,
 }
 
+impl Answer {
+    /// The word that reports use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+        }
+    }
+}
+
 impl ScanResult {
     /// What `port` answered; `None` if it was not scanned.
     #[must_use]

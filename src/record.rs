@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     exit::Exit,
+    foreign::shown,
     judgement::{Finding, Judgement, Verdict},
     observation::{Answer, Observation, Socket},
     socket::Port,
@@ -22,6 +23,10 @@ pub struct RunRecord {
     pub engine: Option<EngineName>,
     /// One record per spec that was run, in the order of their names.
     pub specs: Vec<Record>,
+    /// What was made for the run as a whole and could not be removed.
+    pub left_behind: Vec<LeftBehind>,
+    /// Whether portlid itself failed in a way that no spec's record tells.
+    pub is_internal_error: bool,
 }
 
 impl RunRecord {
@@ -29,6 +34,11 @@ impl RunRecord {
     #[must_use]
     pub fn exit(&self) -> Exit {
         let start = if self.specs.is_empty() { Exit::NothingChecked } else { Exit::Pass };
+        let start = match (self.is_internal_error, self.left_behind.is_empty()) {
+            (true, _) => Exit::Internal,
+            (false, false) => start.and(Exit::LeftBehind),
+            (false, true) => start,
+        };
         self.specs.iter().fold(start, |exit, record| exit.and(record.exit()))
     }
 }
@@ -84,7 +94,7 @@ impl Record {
         Self {
             name: spec.name.clone(),
             file: spec.source.file.clone(),
-            image: spec.subject.shown(),
+            image: shown(&spec.subject.shown(), 300),
             digest: None,
             platform: None,
             verdict: Verdict::Inconclusive,
@@ -102,15 +112,9 @@ impl Record {
     /// Takes over the outcome of a judgement.
     pub fn judged(&mut self, spec: &Spec, seen: &Observation, judgement: Judgement) {
         self.verdict = judgement.verdict();
-        self.reason = match self.verdict {
-            Verdict::Inconclusive => Some(Reason {
-                message: judgement.open.join("; "),
-                hint: Some(
-                    "take the assertion out of the spec, or make the port answer".to_owned(),
-                ),
-            }),
-            Verdict::Pass | Verdict::Fail => None,
-        };
+        // A rule may be broken and something else be open: both are told.
+        self.reason = (!judgement.open.is_empty())
+            .then(|| Reason { message: judgement.open.join("; "), hint: None });
         self.findings = judgement
             .findings
             .into_iter()
@@ -180,6 +184,8 @@ pub struct Evidence {
     pub samples: u64,
     /// How long the tables were watched after readiness.
     pub watched: Duration,
+    /// The longest time for which nobody looked, from the first sample to the last.
+    pub longest_gap: Duration,
     /// How many TCP ports were scanned.
     pub scanned: u32,
     /// The addresses that were scanned.

@@ -8,6 +8,7 @@ mod readiness;
 mod start;
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -19,10 +20,11 @@ use tokio::sync::{OnceCell, watch};
 
 use crate::{
     engine::{Engine, EngineError, Image, Progress, PullPolicy, Scene, chain},
+    foreign::Foreign,
     judgement::{Verdict, judge},
     look::LookError,
     observation::Observation,
-    record::{EngineName, Reason, Record},
+    record::{EngineName, LeftBehind, Reason, Record},
     rule::{Level, Rule},
     spec::{Scan, Spec, Subject},
 };
@@ -127,12 +129,51 @@ impl Session {
     pub async fn check(&self, spec: &Spec) -> Record {
         let begun = Instant::now();
         let spec = self.overridden(spec);
-        let mut record = match self.engine().await {
-            Ok(engine) => self.check_with(engine, &spec).await,
-            Err(error) => Record::inconclusive(&spec, reason(&Stop::Engine(error))),
-        };
+        let mut record =
+            match AssertUnwindSafe(self.check_unless_broken(&spec)).catch_unwind().await {
+                Ok(record) => record,
+                Err(panic) => self.broken(&spec, panic.as_ref()),
+            };
+        hide_secrets(&spec, &mut record);
         record.took = begun.elapsed();
         record
+    }
+
+    async fn check_unless_broken(&self, spec: &Spec) -> Record {
+        let mut interrupted = self.interrupted.subscribe();
+        let engine = tokio::select! {
+            biased;
+            _ = interrupted.wait_for(Option::is_some) => Err(EngineError::Interrupted),
+            engine = self.engine() => engine,
+        };
+        match engine {
+            Ok(engine) => self.check_with(engine, spec).await,
+            Err(error) => Record::inconclusive(spec, reason(&Stop::Engine(error))),
+        }
+    }
+
+    /// The record of a spec whose check broke, and of whose containers nothing is known.
+    fn broken(&self, spec: &Spec, panic: &(dyn Any + Send)) -> Record {
+        let mut record = Record::inconclusive(spec, internal(panic));
+        record.is_internal_error = true;
+        if let Some(Ok(engine)) = self.engine.get() {
+            let (name, run) = (&engine.name().name, engine.run());
+            record.left_behind.push(LeftBehind {
+                what: "perhaps what it had started".to_owned(),
+                remove_with: format!(
+                    "{name} rm -f -v $({name} ps -aq --filter label=dev.portlid.run={run})"
+                ),
+            });
+        }
+        record
+    }
+
+    /// Removes what was made for all specs together, and tells what could not be.
+    pub async fn close(&self) -> Vec<LeftBehind> {
+        match self.engine.get() {
+            Some(Ok(engine)) => engine.clear().await,
+            Some(Err(_)) | None => Vec::new(),
+        }
     }
 
     /// Ends the run: lets the reaper go if nothing was left behind.
@@ -159,7 +200,13 @@ impl Session {
             let connected = Engine::connect(asked, Arc::clone(&self.progress)).await;
             if let Ok(engine) = &connected {
                 let name = engine.name();
-                let line = format!("engine: {} {} at {}", name.name, name.version, name.endpoint);
+                let line = format!(
+                    "engine: {} {} at {} ({})",
+                    name.name,
+                    name.version,
+                    name.endpoint,
+                    engine.named_by()
+                );
                 (self.progress)("", &line);
             }
             connected.map_err(Arc::new)
@@ -252,7 +299,36 @@ fn reason(stop: &Stop) -> Reason {
     }
 }
 
-fn internal(panic: &(dyn std::any::Any + Send)) -> Reason {
+/// Hides the values of the spec's environments and build arguments in what others said.
+fn hide_secrets(spec: &Spec, record: &mut Record) {
+    /// What is shorter would make the rest unreadable.
+    const SHORTEST: usize = 6;
+    let runs = spec.needs.iter().map(|companion| &companion.run).chain([&spec.run]);
+    let subjects = spec.needs.iter().map(|companion| &companion.subject).chain([&spec.subject]);
+    let args = subjects.filter_map(|subject| match subject {
+        Subject::Build(build) => Some(build.args.values()),
+        Subject::Image(_) | Subject::Archive(_) | Subject::Container(_) => None,
+    });
+    let secrets: Vec<String> = runs
+        .flat_map(|run| run.env.values())
+        .chain(args.flatten())
+        .filter(|value| value.chars().count() >= SHORTEST)
+        .flat_map(|value| [value.clone(), Foreign(value).to_string()])
+        .collect();
+    let hide = |text: &mut String| {
+        for secret in &secrets {
+            if text.contains(secret.as_str()) {
+                *text = text.replace(secret.as_str(), "***");
+            }
+        }
+    };
+    record.log.iter_mut().for_each(hide);
+    if let Some(reason) = &mut record.reason {
+        hide(&mut reason.message);
+    }
+}
+
+fn internal(panic: &(dyn Any + Send)) -> Reason {
     let said = panic
         .downcast_ref::<&str>()
         .copied()

@@ -2,7 +2,8 @@
 //!
 //! The file is read twice: once for its index, once to send it. It is sent under a tag of ours
 //! alone, so that loading it never moves a tag of the user's; and as a Docker archive, since older
-//! engines read nothing else. An image that the engine has already is not loaded again.
+//! engines read nothing else. An image that the engine has already is not loaded again. What was
+//! loaded goes away at the end of the run.
 
 use std::{
     collections::HashMap,
@@ -12,20 +13,23 @@ use std::{
     time::Duration,
 };
 
-use bollard::query_parameters::ImportImageOptionsBuilder;
+use bollard::{
+    Docker,
+    query_parameters::{ImportImageOptionsBuilder, RemoveImageOptionsBuilder},
+};
 use flate2::read::GzDecoder;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use sha2::{Digest, Sha256};
+use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use super::{
-    client::{REQUEST, is_missing, request},
+    client::{Engine, REQUEST, is_missing, request},
     context,
-    error::{Cause, EngineError},
+    error::{Cause, EngineError, chain},
     labels,
-    scene::Scene,
 };
-use crate::spec::Platform;
+use crate::{foreign::shown, record::LeftBehind, spec::Platform};
 
 /// The repository of the tags under which archives are loaded, for as long as they are needed.
 pub(super) const REPOSITORY: &str = "portlid-archive";
@@ -74,20 +78,27 @@ struct Config {
     architecture: String,
 }
 
+/// A tag under which an archive was loaded, and the request that loads it until it is answered.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    tag: String,
+    pending: Option<JoinHandle<Result<(), Cause>>>,
+}
+
 /// Makes sure that the engine has the image in the file; returns what to resolve it by.
 pub(super) async fn load(
-    scene: &mut Scene<'_>,
+    engine: &Engine,
+    spec: &str,
     path: &Path,
     platform: Option<&Platform>,
 ) -> Result<String, EngineError> {
-    let engine = scene.engine();
     let failed = |cause: Cause| EngineError::Archive { path: path.to_owned(), cause };
     let (file, wanted) = (path.to_owned(), platform.cloned());
     let chosen = tokio::task::spawn_blocking(move || choose(&file, wanted.as_ref()));
-    let chosen = chosen.await.map_err(|error| failed(error.into()))?.map_err(failed)?;
+    let Chosen { entry, id } =
+        chosen.await.map_err(|error| failed(error.into()))?.map_err(failed)?;
 
-    // The id of an image is the hash of its configuration, in stores that keep it so.
-    if let Some(id) = config_digest(&chosen.config) {
+    if let Some(id) = id {
         let seen = request("inspect the image", REQUEST, engine.docker.inspect_image(&id)).await;
         match seen {
             Ok(_) => return Ok(id),
@@ -96,45 +107,85 @@ pub(super) async fn load(
         }
     }
 
-    engine.tell(scene.spec(), &format!("loading {}", path.display()));
+    engine.tell(spec, &format!("loading {}", shown(&path.display().to_string(), 200)));
     // The run's id is in the tag, so that its reaper knows it.
     let tag = format!("{REPOSITORY}:{}-{}", engine.run(), labels::random());
-    scene.note_tag(tag.clone());
-    let (file, entry) = (path.to_owned(), Entry { repo_tags: Some(vec![tag.clone()]), ..chosen });
+    let entry = Entry { repo_tags: Some(vec![tag.clone()]), ..entry };
+    let (docker, file) = (engine.docker.clone(), path.to_owned());
+    let (done, answer) = oneshot::channel();
+    // Goes on even if this future is dropped: what it makes is noted down, and waited for.
+    let pending = tokio::spawn(async move {
+        let _ = done.send(import(&docker, file, entry).await);
+        Ok(())
+    });
+    engine.note_loaded(Loaded { tag: tag.clone(), pending: Some(pending) });
+    match answer.await {
+        Ok(Ok(())) => Ok(tag),
+        Ok(Err(cause)) => Err(failed(cause)),
+        Err(_) => Err(failed("the load broke off".into())),
+    }
+}
+
+async fn import(docker: &Docker, file: PathBuf, entry: Entry) -> Result<(), Cause> {
     let body = context::stream(move |builder| send(&file, &entry, builder));
     let options = ImportImageOptionsBuilder::default().quiet(true).build();
-    let mut answers = engine.docker.import_image_stream(options, body, None);
+    let mut answers = Box::pin(docker.import_image_stream(options, body, None));
     loop {
         match timeout(STALLS, answers.next()).await {
             Ok(Some(Ok(_))) => {}
-            Ok(Some(Err(error))) => return Err(failed(Box::new(error))),
-            Ok(None) => return Ok(tag),
-            Err(_) => {
-                return Err(EngineError::Deadline {
-                    what: format!("go on loading `{}`", path.display()),
-                    limit: STALLS,
-                });
-            }
+            Ok(Some(Err(error))) => return Err(Box::new(error)),
+            Ok(None) => return Ok(()),
+            Err(_) => return Err("the engine takes no more of it".into()),
         }
     }
 }
 
-/// `sha256:...` of a configuration that is named by its hash.
-fn config_digest(name: &str) -> Option<String> {
-    let name = name.strip_suffix(".json").unwrap_or(name);
-    let hash = name.rsplit('/').next()?;
-    let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hash.then(|| format!("sha256:{hash}"))
+/// Removes a tag of ours; the image goes with it unless something else names it.
+pub(super) async fn unload(engine: &Engine, loaded: Loaded) -> Option<LeftBehind> {
+    let Loaded { tag, pending } = loaded;
+    if let Some(pending) = pending {
+        let _ = timeout(STALLS, pending).await;
+    }
+    let options = RemoveImageOptionsBuilder::default().build();
+    let removal = engine.docker.remove_image(&tag, Some(options), None);
+    match request("remove the image", REQUEST, removal).await {
+        Ok(_) => None,
+        Err(error) if is_missing(&error) => None,
+        Err(error) => Some(LeftBehind {
+            what: format!("image `{tag}`: {}", chain(&error)),
+            remove_with: format!("{} image rm {tag}", engine.name().name),
+        }),
+    }
+}
+
+/// The image of an archive that is meant.
+#[derive(Debug)]
+struct Chosen {
+    entry: Entry,
+    /// Its id, if the archive's own bytes prove it: the hash of its configuration, by which most
+    /// engines name an image. Its name alone proves nothing.
+    id: Option<String>,
+}
+
+/// The id of an image with this configuration.
+fn id_of(config: &[u8]) -> String {
+    let hash = Sha256::digest(config);
+    hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// The archive's bytes, unpacked if they are packed.
 fn open(path: &Path) -> io::Result<tar::Archive<Box<dyn Read>>> {
     let mut file = File::open(path)?;
-    let mut magic = [0_u8; 2];
-    let read = file.read(&mut magic)?;
+    let mut magic = Vec::new();
+    file.by_ref().take(6).read_to_end(&mut magic)?;
+    let others: [(&str, &[u8]); 3] =
+        [("zstd", b"\x28\xb5\x2f\xfd"), ("xz", b"\xfd7zXZ\0"), ("bzip2", b"BZh")];
+    if let Some((name, _)) = others.iter().find(|(_, start)| magic.starts_with(start)) {
+        return Err(io::Error::other(format!("it is packed with {name}: only gzip can be read")));
+    }
+    let is_packed = magic.starts_with(&[0x1f, 0x8b]);
     file.seek(SeekFrom::Start(0))?;
     let file = BufReader::with_capacity(128 * 1024, file);
-    let is_packed = read == 2 && magic == [0x1f, 0x8b];
     let bytes: Box<dyn Read> =
         if is_packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
     Ok(tar::Archive::new(bytes))
@@ -147,11 +198,17 @@ fn name_of<R: Read>(entry: &tar::Entry<'_, R>) -> io::Result<String> {
 }
 
 /// Reads the indexes and chooses the one image that is meant.
-fn choose(path: &Path, platform: Option<&Platform>) -> Result<Entry, Cause> {
+fn choose(path: &Path, platform: Option<&Platform>) -> Result<Chosen, Cause> {
     let mut small: HashMap<String, Vec<u8>> = HashMap::new();
     let mut sum = 0;
-    for entry in open(path)?.entries()? {
-        let mut entry = entry?;
+    for (number, entry) in open(path)?.entries()?.enumerate() {
+        let mut entry = match entry {
+            // What the library says of bytes that are no tar is of no use.
+            Err(error) if number == 0 && error.kind() == io::ErrorKind::Other => {
+                return Err("it is no tar".into());
+            }
+            entry => entry?,
+        };
         let name = name_of(&entry)?;
         let may_be_index = name.ends_with(".json") || name.starts_with("blobs/");
         if may_be_index && entry.size() <= LARGEST_INDEX && entry.header().entry_type().is_file() {
@@ -183,7 +240,10 @@ fn choose(path: &Path, platform: Option<&Platform>) -> Result<Entry, Cause> {
         });
     }
     match (entries.pop(), entries.len()) {
-        (Some(entry), 0) => Ok(entry),
+        (Some(entry), 0) => {
+            let id = small.get(&entry.config).map(|config| id_of(config));
+            Ok(Chosen { entry, id })
+        }
         (None, _) => Err("it holds no image for that platform".into()),
         (Some(_), more) => {
             Err(format!("it holds {} images; save one alone, or say which `platform`", more + 1)
@@ -277,7 +337,7 @@ fn send(
 mod tests {
     use std::path::PathBuf;
 
-    use super::{choose, config_digest};
+    use super::{Chosen, choose, id_of};
     use crate::spec::Platform;
 
     /// A tar of these files in a folder that lives as long as the test.
@@ -303,7 +363,10 @@ mod tests {
         let manifest = r#"[{"Config":"aa.json","RepoTags":["web:1"],"Layers":["x/layer.tar"]}]"#;
         let (_folder, path) = archive(&[("manifest.json", manifest), ("aa.json", AMD64)]);
         let entry = choose(&path, None).unwrap();
+        let Chosen { entry, id } = entry;
         assert_eq!((entry.config.as_str(), entry.layers.len()), ("aa.json", 1));
+        // The hash of what is there, whatever its name claims.
+        assert_eq!(id, Some(id_of(AMD64.as_bytes())));
     }
 
     #[test]
@@ -331,8 +394,14 @@ mod tests {
             architecture: architecture.to_owned(),
             variant: None,
         };
-        assert_eq!(choose(&path, Some(&platform("amd64"))).unwrap().config, "blobs/sha256/aa");
-        assert_eq!(choose(&path, Some(&platform("arm64"))).unwrap().config, "blobs/sha256/bb");
+        assert_eq!(
+            choose(&path, Some(&platform("amd64"))).unwrap().entry.config,
+            "blobs/sha256/aa"
+        );
+        assert_eq!(
+            choose(&path, Some(&platform("arm64"))).unwrap().entry.config,
+            "blobs/sha256/bb"
+        );
         assert!(choose(&path, Some(&platform("s390x"))).is_err());
         let error = choose(&path, None).unwrap_err().to_string();
         assert!(error.contains("2 images"), "{error}");
@@ -342,14 +411,5 @@ mod tests {
     fn a_tar_that_is_no_image_is_refused() {
         let (_folder, path) = archive(&[("readme.txt", "hello")]);
         assert!(choose(&path, None).unwrap_err().to_string().contains("neither"));
-    }
-
-    #[test]
-    fn only_a_hash_names_a_configuration() {
-        let hash = "a".repeat(64);
-        for name in [format!("{hash}.json"), format!("blobs/sha256/{hash}")] {
-            assert_eq!(config_digest(&name), Some(format!("sha256:{hash}")));
-        }
-        assert_eq!(config_digest("config.json"), None);
     }
 }

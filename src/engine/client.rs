@@ -7,7 +7,7 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -17,12 +17,13 @@ use bollard::{API_DEFAULT_VERSION, Docker, errors::Error};
 use tokio::{sync::OnceCell, time::timeout};
 
 use super::{
+    archive,
     endpoint::{Endpoint, Environment, Found},
-    error::EngineError,
+    error::{Cause, EngineError},
     image::Image,
     labels, podman, reaper,
 };
-use crate::record::EngineName;
+use crate::record::{EngineName, LeftBehind};
 
 /// How long the engine may take to answer that it is there.
 const HELLO: Duration = Duration::from_secs(5);
@@ -42,6 +43,10 @@ pub struct Engine {
     /// Images that were resolved, so that two specs of one image pull or build it once.
     pub(super) images: Mutex<HashMap<String, Arc<OnceCell<Image>>>>,
     pub(super) reaper: OnceCell<Option<reaper::Reaper>>,
+    /// The runtime that Podman uses; it does not name it container by container.
+    pub(super) default_runtime: Option<String>,
+    /// The archives that were loaded for this run.
+    loaded: Mutex<Vec<archive::Loaded>>,
     /// The engine itself, where it is a private one.
     pub(super) service: Option<podman::Service>,
     name: EngineName,
@@ -112,6 +117,14 @@ impl Engine {
             name: if is_podman { "podman" } else { "docker" }.to_owned(),
             version: crate::foreign::shown(&version.version.unwrap_or_default(), 40),
         };
+        let default_runtime = if is_podman {
+            let info = request("ask for its runtime", HELLO, docker.info()).await?;
+            // A path or a name.
+            let runtime = info.default_runtime.unwrap_or_default();
+            Some(runtime.rsplit('/').next().unwrap_or_default().to_owned())
+        } else {
+            None
+        };
         let run = labels::random();
         Ok(Self {
             labels: labels::labels(&run),
@@ -121,6 +134,8 @@ impl Engine {
             progress,
             images: Mutex::default(),
             reaper: OnceCell::new(),
+            default_runtime,
+            loaded: Mutex::default(),
             service: None,
             name,
             made: AtomicU32::new(0),
@@ -131,6 +146,12 @@ impl Engine {
     #[must_use]
     pub fn name(&self) -> &EngineName {
         &self.name
+    }
+
+    /// Where the engine's address was named, for people.
+    #[must_use]
+    pub fn named_by(&self) -> &str {
+        &self.endpoint.from
     }
 
     /// The run's id: the value of the label `dev.portlid.run`.
@@ -145,6 +166,22 @@ impl Engine {
         self.endpoint.url.starts_with("unix://")
     }
 
+    /// Notes down an archive that is to be unloaded at the end of the run.
+    pub(super) fn note_loaded(&self, loaded: archive::Loaded) {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).push(loaded);
+    }
+
+    /// Removes what was made for the whole run, and tells what could not be.
+    pub async fn clear(&self) -> Vec<LeftBehind> {
+        let loaded =
+            std::mem::take(&mut *self.loaded.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut left = Vec::new();
+        for loaded in loaded {
+            left.extend(archive::unload(self, loaded).await);
+        }
+        left
+    }
+
     /// A new name for something of this run.
     pub(super) fn new_name(&self) -> String {
         format!("portlid-{}-{}", self.run, self.made.fetch_add(1, Ordering::Relaxed))
@@ -152,7 +189,7 @@ impl Engine {
 
     /// Tells of long work.
     pub(super) fn tell(&self, spec: &str, line: &str) {
-        (self.progress)(spec, line);
+        (self.progress)(spec, &crate::foreign::shown(line, 500));
     }
 }
 
@@ -200,14 +237,31 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<Docker, Error> {
 }
 
 fn cannot_reach(endpoint: &Endpoint, error: Error) -> EngineError {
+    // The innermost words are the system's; those around them name layers of the client library.
+    let mut innermost: Option<&std::io::Error> = None;
     let mut cause: Option<&dyn std::error::Error> = Some(&error);
-    let mut is_permission = false;
     while let Some(error) = cause {
-        let io = error.downcast_ref::<std::io::Error>();
-        is_permission |= io.is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied);
+        innermost = error.downcast_ref().or(innermost);
         cause = error.source();
     }
-    let (endpoint, cause) = (endpoint.shown(), Box::new(error));
+    // The library takes a socket in a folder that may not be entered for one that is not there.
+    let path = endpoint.url.strip_prefix("unix://");
+    let socket = path.and_then(|path| std::fs::metadata(path).err());
+    let is_permission = [innermost, socket.as_ref()]
+        .iter()
+        .flatten()
+        .any(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    let cause: Cause = match (&error, socket.as_ref().or(innermost)) {
+        (Error::DockerResponseServerError { status_code, message }, _) => {
+            // No engine answers with a page.
+            let line = message.lines().next().filter(|line| !line.contains('<'));
+            let line = line.unwrap_or("this is no container engine");
+            format!("it answers with status {status_code}: {line}").into()
+        }
+        (_, Some(innermost)) => innermost.to_string().into(),
+        (_, None) => Box::new(error),
+    };
+    let endpoint = endpoint.shown();
     if is_permission {
         EngineError::Permission { endpoint, cause }
     } else {

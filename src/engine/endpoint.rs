@@ -5,7 +5,10 @@
 //! `DOCKER_HOST`, else the Docker CLI's context, else the first well-known socket that is there.
 //! What was asked for is used or refused; nothing stands in for it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -84,7 +87,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<'_, V> {
         if let Some(url) = self.set("DOCKER_HOST") {
             return self.endpoint(&url, "`DOCKER_HOST`").map(Found::Asked);
         }
-        if let Some((name, from)) = self.context_name()
+        if let Some((name, from)) = self.context_name()?
             && name != "default"
         {
             return self.context(&name, &from).map(Found::Asked);
@@ -129,19 +132,26 @@ impl<V: Fn(&str) -> Option<String>> Environment<'_, V> {
         self.set("DOCKER_CERT_PATH").map_or_else(|| self.docker_config(), PathBuf::from)
     }
 
-    fn context_name(&self) -> Option<(String, String)> {
+    fn context_name(&self) -> Result<Option<(String, String)>, EngineError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Config {
             current_context: Option<String>,
         }
         if let Some(name) = self.set("DOCKER_CONTEXT") {
-            return Some((name, "`DOCKER_CONTEXT`".to_owned()));
+            return Ok(Some((name, "`DOCKER_CONTEXT`".to_owned())));
         }
-        let text = std::fs::read(self.docker_config().join("config.json")).ok()?;
-        let config: Config = serde_json::from_slice(&text).ok()?;
-        let name = config.current_context.filter(|name| !name.is_empty())?;
-        Some((name, "the current context of the Docker CLI".to_owned()))
+        let file = self.docker_config().join("config.json");
+        // One that is not there, or is somebody else's, asks for nothing.
+        let Ok(text) = std::fs::read(&file) else { return Ok(None) };
+        let config: Config =
+            serde_json::from_slice(&text).map_err(|error| EngineError::Endpoint {
+                endpoint: "the current context".to_owned(),
+                from: format!("`{}`", file.display()),
+                why: format!("the file cannot be read: {error}"),
+            })?;
+        let name = config.current_context.filter(|name| !name.is_empty());
+        Ok(name.map(|name| (name, "the current context of the Docker CLI".to_owned())))
     }
 
     fn context(&self, name: &str, from: &str) -> Result<Endpoint, EngineError> {
@@ -166,8 +176,12 @@ impl<V: Fn(&str) -> Option<String>> Environment<'_, V> {
             .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         let contexts = self.docker_config().join("contexts");
         let file = contexts.join("meta").join(&folder).join("meta.json");
-        let text = std::fs::read(&file)
-            .map_err(|error| wrong(format!("there is no such context: {error}")))?;
+        let text = std::fs::read(&file).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                wrong("there is no such context; `docker context ls` lists them".to_owned())
+            }
+            _ => wrong(format!("its file cannot be read: {error}")),
+        })?;
         let meta: Meta = serde_json::from_slice(&text)
             .map_err(|error| wrong(format!("its file cannot be read: {error}")))?;
         let url = meta
@@ -290,14 +304,17 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_is_refused_rather_than_replaced() {
-        let files = [("var/run/docker.sock", "")];
+        let sockets = [("var/run/docker.sock", "")];
+        let broken = [sockets[0], ("home/.docker/config.json", "{\"currentContext\": \"far\"")];
+        let said = chosen(None, &[], &broken);
+        assert!(said.starts_with("error: cannot use the engine endpoint `the current"), "{said}");
         for (asked, variables) in [
             (Some("npipe:////./pipe/docker"), vec![]),
             (Some("docker.sock"), vec![]),
             (None, vec![("DOCKER_HOST", "unix://")]),
             (None, vec![("DOCKER_CONTEXT", "nowhere")]),
         ] {
-            let chosen = chosen(asked, &variables, &files);
+            let chosen = chosen(asked, &variables, &sockets);
             assert!(chosen.starts_with("error: cannot use the engine endpoint"), "{chosen}");
         }
     }

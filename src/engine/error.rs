@@ -114,7 +114,7 @@ pub enum EngineError {
         limit: Duration,
     },
     /// The container ended before it was looked at.
-    #[error("the container exited with status {code}{} {} after its start", if *.out_of_memory { ", out of memory," } else { "" }, seconds(*.after))]
+    #[error("the container exited with status {code}{}, {} after its start", if *.out_of_memory { ", out of memory" } else { "" }, seconds(*.after))]
     Exited {
         /// The exit status.
         code: i64,
@@ -169,6 +169,12 @@ pub enum Unfit {
     /// It is not the same as before.
     #[error("the container was restarted or replaced while it was looked at")]
     Changed,
+    /// Its first process is not in the network that the engine gave it.
+    #[error("the container's first process left the network that the engine gave it")]
+    OtherNamespace,
+    /// It ended as was wanted, but too soon.
+    #[error("the container ended with status {0}, as it should, before it could be looked at")]
+    EndedTooSoon(i64),
     /// There is no health check to wait for.
     #[error("`ready: health` waits for a health check, and the image has none")]
     NoHealthCheck,
@@ -199,6 +205,10 @@ impl EngineError {
                 "install Docker or Podman, or say where the engine is with `--engine` or \
                  `DOCKER_HOST`"
             }
+            Self::Endpoint { from, .. } if !from.starts_with('`') || from.contains(".json") => {
+                "`docker context ls` lists the contexts; `--engine` and `DOCKER_HOST` come before \
+                 them"
+            }
             Self::Endpoint { .. } => {
                 "it is a URL such as `unix:///var/run/docker.sock`, `tcp://HOST:2375` or \
                  `ssh://USER@HOST`"
@@ -210,21 +220,22 @@ impl EngineError {
             Self::Permission { .. } => {
                 "run portlid as root, or as a user in the socket's group (`usermod -aG docker USER`)"
             }
-            Self::Pull { .. } => {
-                "check the name, log in to its registry (`docker login`), or build the image first"
-            }
+            Self::Pull { cause, .. } => return Some(pull_hint(&cause.to_string()).to_owned()),
             Self::PullForbidden { .. } => {
                 "pull or build it first, or allow it with `--pull missing`"
             }
             Self::Build { .. } => {
-                "`docker build` of the same folder shows the whole log; where `RUN` steps have no \
-                 network, set `PORTLID_BUILD_NETWORK=host`"
+                "`docker build` of the same folder shows the whole log; where it is `RUN` steps that \
+                 have no network, set `PORTLID_BUILD_NETWORK=host`"
             }
             Self::Archive { .. } => {
                 "write it with `docker save IMAGE -o FILE`, or as an OCI layout in a tar"
             }
             Self::Platform { .. } => "pull the image for that platform, or mend `platform`",
             Self::Request { .. } => "the engine's own log says more",
+            Self::Deadline { what, .. } if what.contains("pull") => {
+                "is the registry, or the way to it, slow? the next run takes up what is there"
+            }
             Self::Deadline { .. } => "is the engine overloaded? its own log says more",
             Self::Exited { out_of_memory: true, .. } => "raise `run.memory` in the spec",
             Self::Exited { .. } => {
@@ -243,6 +254,22 @@ impl EngineError {
     }
 }
 
+/// What to try when a pull failed, by what the engine said.
+fn pull_hint(said: &str) -> &'static str {
+    let said = said.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if any(&["too many requests", "toomanyrequests", "429"]) {
+        "the registry limits pulls: wait, or log in (`docker login`)"
+    } else if any(&["unauthorized", "authentication", "denied", "no basic auth"]) {
+        "log in to its registry (`docker login`), or check the name: registries answer so for both"
+    } else if any(&["no such host", "connection refused", "timeout", "unreachable", "i/o timeout"])
+    {
+        "the engine does not reach the registry: check its network, or build the image first"
+    } else {
+        "check the name, log in to its registry (`docker login`), or build the image first"
+    }
+}
+
 impl Unfit {
     fn hint(&self) -> &'static str {
         match self {
@@ -253,6 +280,10 @@ impl Unfit {
             Self::NotRunning(_) => "start it first, or let portlid start it with `image:`",
             Self::Runtime(_) => "look at the image with `runc` or `crun`",
             Self::Changed => "run it again; a container that restarts by itself cannot be judged",
+            Self::OtherNamespace => "an image that builds networks of its own cannot be judged",
+            Self::EndedTooSoon(_) => {
+                "what ends within a few hundredths of a second cannot be seen; let it live longer"
+            }
             Self::NoHealthCheck => "add a `HEALTHCHECK` to the image, or wait for a port",
             Self::OutOfSight(_) => "run portlid on the engine's own machine, as root",
             Self::TooManyPorts(_) => "say what to publish under `run.publish` (`none`, or a list)",

@@ -4,7 +4,7 @@
 //! nothing.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use bollard::{
     query_parameters::CreateImageOptionsBuilder,
 };
 use docker_credential::DockerCredential;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::time::timeout;
 
 use super::{
@@ -35,6 +35,9 @@ use crate::{
 const PULL_STALLS: Duration = Duration::from_secs(120);
 /// No pull takes longer than this.
 const PULL: Duration = Duration::from_secs(30 * 60);
+
+/// The registry of references that name none, as the Docker CLI's configuration names it.
+pub(super) const HUB: &str = "https://index.docker.io/v1/";
 
 /// When an image is pulled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -76,11 +79,6 @@ impl Scene<'_> {
         policy: PullPolicy,
     ) -> Result<Image, EngineError> {
         let engine = self.engine();
-        if let Subject::Archive(path) = subject {
-            // Not shared with other specs: what was loaded goes away with the scene.
-            let id = archive::load(self, path, platform).await?;
-            return engine.resolved(&id, &subject.shown(), platform).await;
-        }
         let key = format!("{subject:?} {platform:?}");
         let cell = match engine.images.lock() {
             Ok(mut images) => Arc::clone(images.entry(key).or_default()),
@@ -97,7 +95,11 @@ impl Scene<'_> {
                         let id = build::build(engine, spec, build, platform).await?;
                         engine.resolved(&id, &subject.shown(), platform).await
                     }
-                    Subject::Archive(_) | Subject::Container(_) => {
+                    Subject::Archive(path) => {
+                        let id = archive::load(engine, spec, path, platform).await?;
+                        engine.resolved(&id, &subject.shown(), platform).await
+                    }
+                    Subject::Container(_) => {
                         engine.resolved(&subject.shown(), &subject.shown(), platform).await
                     }
                 }
@@ -154,65 +156,129 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        self.pull(spec, reference, platform).await?;
-        self.resolved(reference, reference, platform).await
+        // bollard 0.21 stumbles over an answer that breaks off in the middle of a line. What came
+        // of the pull is then unknown, and an old image may be there: so it is pulled once more.
+        let digest = match self.pull(spec, reference, platform).await {
+            Err(error) if is_cut_short(&error) => self.pull(spec, reference, platform).await?,
+            pulled => pulled?,
+        };
+        let mut image = self.resolved(reference, reference, platform).await?;
+        // An image may have come under several digests: this one is today's.
+        image.digest = digest.unwrap_or(image.digest);
+        Ok(image)
     }
 
+    /// Pulls, and returns the registry's digest of the reference if the engine tells it.
     async fn pull(
         &self,
         spec: &str,
         reference: &str,
         platform: Option<&Platform>,
-    ) -> Result<(), EngineError> {
-        let failed = |cause: Cause| EngineError::Pull { image: reference.to_owned(), cause };
+    ) -> Result<Option<String>, EngineError> {
         self.tell(spec, &format!("pulling {reference}"));
-        let credentials = credentials(registry(reference)).await;
+        let credentials = self.credentials(spec, registry(reference)).await;
         let whole = with_tag(reference);
         let mut options = CreateImageOptionsBuilder::default().from_image(&whole);
         let platform = platform.map(ToString::to_string);
         if let Some(platform) = &platform {
             options = options.platform(platform);
         }
-        let mut stream =
-            Box::pin(self.docker.create_image(Some(options.build()), None, credentials));
-        let begun = Instant::now();
-        let mut layers = Layers::default();
-        loop {
-            let limit = PULL_STALLS.min(PULL.saturating_sub(begun.elapsed()));
-            let Ok(item) = timeout(limit, stream.next()).await else {
-                return Err(EngineError::Deadline {
-                    what: format!("go on pulling `{reference}`"),
-                    limit: PULL_STALLS,
+        let answers = self.docker.create_image(Some(options.build()), None, credentials);
+        let tell = |line: &str| self.tell(spec, &format!("pulling {reference}: {line}"));
+        followed(Box::pin(answers), reference, PULL_STALLS, tell).await
+    }
+
+    /// The user's login to a registry, from the Docker CLI's configuration and its helpers.
+    pub(super) async fn credentials(
+        &self,
+        spec: &str,
+        registry: String,
+    ) -> Option<DockerCredentials> {
+        use docker_credential::CredentialRetrievalError::{
+            ConfigNotFound, ConfigReadError, HelperFailure, NoCredentialConfigured,
+        };
+        // Helpers are programs that may take their time.
+        let host = registry.clone();
+        let found = tokio::task::spawn_blocking(move || docker_credential::get_credential(&host));
+        let why = match timeout(Duration::from_secs(20), found).await.ok().and_then(Result::ok) {
+            Some(Ok(DockerCredential::IdentityToken(token))) => {
+                return Some(DockerCredentials {
+                    identitytoken: Some(token),
+                    ..DockerCredentials::default()
                 });
-            };
-            match item {
-                None => return Ok(()),
-                Some(Ok(info)) => {
-                    if let Some(message) =
-                        info.error_detail.as_ref().and_then(|it| it.message.clone())
-                    {
-                        return Err(failed(Box::new(Error::DockerStreamError { error: message })));
-                    }
-                    if let Some(line) = layers.note(info) {
-                        self.tell(spec, &format!("pulling {reference}: {line}"));
-                    }
-                }
-                // bollard 0.21 stumbles over a line that ends between two reads, although the pull
-                // goes on; whether the image is there is asked next anyway.
-                Some(Err(error)) if error.to_string().contains("bytes remaining on stream") => {
-                    return Ok(());
-                }
-                Some(Err(error)) => return Err(failed(Box::new(error))),
             }
+            Some(Ok(DockerCredential::UsernamePassword(username, password))) => {
+                return Some(DockerCredentials {
+                    username: Some(username),
+                    password: Some(password),
+                    ..DockerCredentials::default()
+                });
+            }
+            // Nobody logged in there: a helper says so by failing.
+            Some(Err(
+                ConfigNotFound | ConfigReadError | NoCredentialConfigured | HelperFailure { .. },
+            )) => return None,
+            Some(Err(error)) => error.to_string(),
+            None => "the credential helper does not answer".to_owned(),
+        };
+        self.tell(spec, &format!("the login to `{registry}` cannot be used: {why}"));
+        None
+    }
+}
+
+/// Reads the answer to a pull to its end; returns the digest, which Podman does not tell.
+async fn followed(
+    mut answers: impl Stream<Item = Result<CreateImageInfo, Error>> + Unpin,
+    reference: &str,
+    stalls: Duration,
+    tell: impl Fn(&str),
+) -> Result<Option<String>, EngineError> {
+    let failed = |cause: Cause| EngineError::Pull { image: reference.to_owned(), cause };
+    let begun = Instant::now();
+    let mut layers = Layers { sizes: HashMap::new(), told: begun };
+    let mut digest = None;
+    loop {
+        let left = PULL.saturating_sub(begun.elapsed());
+        let Ok(item) = timeout(stalls.min(left), answers.next()).await else {
+            return Err(if left < stalls {
+                EngineError::Deadline { what: format!("pull `{reference}`"), limit: PULL }
+            } else {
+                EngineError::Deadline {
+                    what: format!("go on pulling `{reference}`"),
+                    limit: stalls,
+                }
+            });
+        };
+        match item {
+            None => return Ok(digest),
+            Some(Ok(info)) => {
+                if let Some(message) = info.error_detail.as_ref().and_then(|it| it.message.clone())
+                {
+                    return Err(failed(Box::new(Error::DockerStreamError { error: message })));
+                }
+                let status = info.status.as_deref().unwrap_or_default();
+                if let Some(told) = status.strip_prefix("Digest: ") {
+                    digest = Some(foreign::shown(told.trim(), 160));
+                }
+                if let Some(line) = layers.note(info) {
+                    tell(&line);
+                }
+            }
+            Some(Err(error)) => return Err(failed(build::said(error))),
         }
     }
 }
 
+/// Whether an answer broke off in the middle of a line.
+fn is_cut_short(error: &EngineError) -> bool {
+    let EngineError::Pull { cause, .. } = error else { return false };
+    cause.to_string().contains("bytes remaining on stream")
+}
+
 /// How far a pull has come.
-#[derive(Default)]
 struct Layers {
-    sizes: std::collections::HashMap<String, (i64, i64)>,
-    told: Option<Instant>,
+    sizes: HashMap<String, (i64, i64)>,
+    told: Instant,
 }
 
 impl Layers {
@@ -221,10 +287,10 @@ impl Layers {
         let progress = info.progress_detail?;
         let size = (progress.current.unwrap_or_default(), progress.total.unwrap_or_default());
         self.sizes.insert(info.id?, size);
-        if self.told.is_some_and(|told| told.elapsed() < Duration::from_secs(3)) {
+        if self.told.elapsed() < Duration::from_secs(3) {
             return None;
         }
-        self.told = Some(Instant::now());
+        self.told = Instant::now();
         let (done, whole) = self
             .sizes
             .values()
@@ -323,31 +389,60 @@ fn with_tag(reference: &str) -> String {
 /// The registry of a reference, as the Docker CLI names it in its configuration.
 fn registry(reference: &str) -> String {
     match reference.split_once('/') {
+        Some(("docker.io" | "index.docker.io", _)) | None => HUB.to_owned(),
         Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host.to_owned(),
-        _ => "https://index.docker.io/v1/".to_owned(),
-    }
-}
-
-/// The user's login to a registry, from the Docker CLI's configuration and its helpers.
-async fn credentials(registry: String) -> Option<DockerCredentials> {
-    // Helpers are programs that may take their time.
-    let found = tokio::task::spawn_blocking(move || docker_credential::get_credential(&registry));
-    match timeout(Duration::from_secs(20), found).await.ok()?.ok()?.ok()? {
-        DockerCredential::IdentityToken(token) => {
-            Some(DockerCredentials { identitytoken: Some(token), ..DockerCredentials::default() })
-        }
-        DockerCredential::UsernamePassword(username, password) => Some(DockerCredentials {
-            username: Some(username),
-            password: Some(password),
-            ..DockerCredentials::default()
-        }),
+        Some(_) => HUB.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{convert, is_for, registry, repository, same_repository, with_tag};
+    use std::time::Duration;
+
+    use bollard::{errors::Error, models::CreateImageInfo};
+    use futures_util::{Stream, StreamExt, stream};
+
+    use super::{
+        EngineError, convert, followed, is_cut_short, is_for, registry, repository,
+        same_repository, with_tag,
+    };
     use crate::{socket::Port, spec::Platform};
+
+    /// What comes of a pull that is answered like this; it stalls after 50 ms.
+    fn followed_to_its_end(
+        answers: impl Stream<Item = Result<CreateImageInfo, Error>> + Unpin,
+    ) -> Result<Option<String>, EngineError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(followed(answers, "web:1", Duration::from_millis(50), |_| {}))
+    }
+
+    fn status(text: &str) -> Result<CreateImageInfo, Error> {
+        Ok(CreateImageInfo { status: Some(text.to_owned()), ..CreateImageInfo::default() })
+    }
+
+    #[test]
+    fn a_pull_ends_with_the_digest() {
+        let answers = [status("Pulling from web"), status("Digest: sha256:1"), status("Status: x")];
+        let seen = followed_to_its_end(stream::iter(answers)).unwrap();
+        assert_eq!(seen, Some("sha256:1".to_owned()));
+    }
+
+    #[test]
+    fn a_pull_that_stalls_ends_by_its_deadline() {
+        let answers = stream::iter([status("Downloading")]).chain(stream::pending());
+        let error = followed_to_its_end(answers).unwrap_err().to_string();
+        assert_eq!(error, "the engine did not go on pulling `web:1` within 0.1 s");
+    }
+
+    #[test]
+    fn a_pull_whose_answer_is_cut_is_known() {
+        for (said, is_cut) in [("bytes remaining on stream", true), ("connection reset", false)] {
+            let error = Error::IOError { err: std::io::Error::other(said) };
+            let answers = [status("Pulling from web"), Err(error)];
+            let error = followed_to_its_end(stream::iter(answers)).unwrap_err();
+            assert_eq!(is_cut_short(&error), is_cut);
+        }
+    }
 
     #[test]
     fn references_are_taken_apart() {
@@ -355,6 +450,12 @@ mod tests {
             ("nginx", "nginx:latest", "nginx", "https://index.docker.io/v1/"),
             ("nginx:1.29", "nginx:1.29", "nginx", "https://index.docker.io/v1/"),
             ("acme/web", "acme/web:latest", "acme/web", "https://index.docker.io/v1/"),
+            (
+                "docker.io/a/w",
+                "docker.io/a/w:latest",
+                "docker.io/a/w",
+                "https://index.docker.io/v1/",
+            ),
             ("ghcr.io/acme/web:1", "ghcr.io/acme/web:1", "ghcr.io/acme/web", "ghcr.io"),
             ("host:5000/web", "host:5000/web:latest", "host:5000/web", "host:5000"),
             ("localhost/web", "localhost/web:latest", "localhost/web", "localhost"),

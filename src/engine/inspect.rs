@@ -3,6 +3,8 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
 };
 
 use bollard::models::{ContainerInspectResponse, HealthStatusEnum, PortBinding};
@@ -29,7 +31,9 @@ pub struct Inspection {
     pub addresses: Vec<IpAddr>,
     /// What is published on the host.
     pub published: Vec<Published>,
-    /// The OCI runtime, if the engine names it.
+    /// Where the engine keeps the container's network namespace.
+    pub sandbox: Option<PathBuf>,
+    /// The OCI runtime; `None` if the engine does not name it.
     pub runtime: Option<String>,
     /// The network mode: `bridge`, `host`, `container:...`, a network's name.
     pub network_mode: String,
@@ -41,8 +45,8 @@ pub struct Inspection {
     pub sysctls: HashMap<String, String>,
 }
 
-/// One life of a container: two inspections with the same are of the same processes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One life of a container.
+#[derive(Clone, Debug)]
 pub struct Life {
     /// Whether it runs.
     pub is_running: bool,
@@ -58,7 +62,24 @@ pub struct Life {
     pub out_of_memory: bool,
 }
 
+impl Life {
+    /// Whether both are the same life of the same first process. A child that was killed for want
+    /// of memory changes nothing of that.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.is_running, self.pid, &self.started_at, self.restarts)
+            == (other.is_running, other.pid, &other.started_at, other.restarts)
+    }
+}
+
 impl Inspection {
+    /// The inode of the network namespace that the engine made for the container, if this process
+    /// can see it.
+    #[must_use]
+    pub fn network_namespace(&self) -> Option<u64> {
+        std::fs::metadata(self.sandbox.as_ref()?).ok().map(|metadata| metadata.ino())
+    }
+
     /// Whether the container can be judged by its own network namespace.
     ///
     /// # Errors
@@ -70,8 +91,7 @@ impl Inspection {
             return Err(Unfit::SharedNetwork(mode.to_owned()));
         }
         // Runtimes that share the host's kernel. Any other may have a kernel of its own.
-        const SHARE_THE_KERNEL: [&str; 6] =
-            ["", "runc", "io.containerd.runc.v2", "crun", "youki", "oci"];
+        const SHARE_THE_KERNEL: [&str; 5] = ["", "runc", "io.containerd.runc.v2", "crun", "youki"];
         let runtime = self.runtime.as_deref().unwrap_or_default();
         if !SHARE_THE_KERNEL.contains(&runtime) {
             return Err(Unfit::Runtime(crate::foreign::shown(runtime, 60)));
@@ -90,7 +110,14 @@ impl Engine {
         let what = format!("inspect container `{}`", crate::foreign::shown(container, 80));
         let response =
             request(what, REQUEST, self.docker.inspect_container(container, None)).await?;
-        Ok(convert(response))
+        let mut seen = convert(response);
+        // Podman calls every runtime `oci`.
+        if seen.runtime.as_deref().is_none_or(|runtime| matches!(runtime, "" | "oci"))
+            && let Some(runtime) = &self.default_runtime
+        {
+            seen.runtime = Some(runtime.clone());
+        }
+        Ok(seen)
     }
 }
 
@@ -128,6 +155,7 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
         },
         addresses,
         published: published(network.ports.unwrap_or_default()),
+        sandbox: network.sandbox_key.filter(|key| !key.is_empty()).map(PathBuf::from),
         runtime: host.runtime,
         network_mode: host.network_mode.unwrap_or_default(),
         healthy,

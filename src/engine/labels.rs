@@ -13,8 +13,8 @@ pub(super) const OWNER: &str = "dev.portlid.owner";
 /// When it may be removed by anyone, in seconds since 1970.
 pub(super) const EXPIRES: &str = "dev.portlid.expires";
 
-/// No run takes longer than this; what is older has no owner any more.
-const LIFETIME: Duration = Duration::from_secs(6 * 60 * 60);
+/// No run takes longer than this (`ready.within` may be a day); what is older has no owner any more.
+const LIFETIME: Duration = Duration::from_secs(36 * 60 * 60);
 
 /// A name that nothing else has: 64 random bits in hexadecimal.
 pub(super) fn random() -> String {

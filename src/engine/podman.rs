@@ -1,7 +1,7 @@
 //! A private engine where podman is installed and no engine runs: podman's own API service.
 //!
 //! It is started on a socket in a folder of our own, and ends with the run. If the run is killed,
-//! it ends by itself soon after the reaper has done its work and nobody speaks to it any more.
+//! the reaper ends it when its work is done.
 
 use std::{
     fs,
@@ -11,12 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+
 use super::{endpoint::Endpoint, error::EngineError, labels};
 
 /// How long the service may take to answer: the first start of rootless podman sets up its storage.
 const START: Duration = Duration::from_secs(30);
-/// After so many seconds without a request the service ends by itself.
-const IDLE: &str = "120";
+/// After so many seconds without a request the service would end by itself. Never: a watch may be
+/// long, and says nothing to the engine.
+const IDLE: &str = "0";
 
 /// The service, for as long as it is needed.
 #[derive(Debug)]
@@ -25,10 +29,36 @@ pub(super) struct Service {
     folder: PathBuf,
 }
 
+/// What another process must know to end the service.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Traces {
+    pid: u32,
+    folder: PathBuf,
+}
+
+impl Traces {
+    /// Ends the service and removes its folder. It is known by its socket's folder, which stands
+    /// in its command line: a recycled pid is not.
+    pub(super) fn end(&self) {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        if String::from_utf8_lossy(&line).contains(&self.folder.display().to_string())
+            && let Some(pid) = pid
+        {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
 impl Service {
-    /// Lets it go on: the reaper needs it. It ends when nobody speaks to it any more.
+    /// Lets it go on: the reaper needs it, and ends it.
     pub(super) fn leave(self) {
         std::mem::forget(self);
+    }
+
+    pub(super) fn traces(&self) -> Traces {
+        Traces { pid: self.child.id(), folder: self.folder.clone() }
     }
 }
 

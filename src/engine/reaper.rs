@@ -11,8 +11,7 @@
 use std::{
     collections::HashMap,
     io::{Read, Write},
-    os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitCode, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -32,9 +31,12 @@ use super::{
     client::{Engine, open},
     endpoint::Endpoint,
     labels::RUN,
+    podman,
 };
 
-/// The variable that makes portlid's executable a reaper.
+/// The argument and the variable that together make portlid's executable a reaper. The variable
+/// alone, set by accident, must not keep a gate from its work.
+const ARGUMENT: &str = "__portlid-reaper";
 const VARIABLE: &str = "PORTLID_REAPER";
 /// What the run says when nothing is left to do.
 const GOOD_BYE: &[u8] = b"good bye";
@@ -55,6 +57,8 @@ pub fn enable() {
 struct Orders {
     endpoint: Endpoint,
     run: String,
+    /// The engine itself, where it is a private one.
+    service: Option<podman::Traces>,
 }
 
 /// The run's end of the pipe.
@@ -65,21 +69,27 @@ pub(super) struct Reaper {
 
 /// Starts the run's reaper, once. Without one the run still cleans up after itself.
 pub(super) async fn ensure(engine: &Engine) {
-    engine.reaper.get_or_init(|| async { start(engine) }).await;
+    let reaper = engine.reaper.get_or_init(|| async { start(engine) }).await;
+    if reaper.is_none() && ENABLED.load(Ordering::Relaxed) {
+        engine.tell("", "there is no reaper: if portlid is killed, its containers stay");
+    }
 }
 
 fn start(engine: &Engine) -> Option<Reaper> {
     if !ENABLED.load(Ordering::Relaxed) {
         return None;
     }
-    let orders = Orders { endpoint: engine.endpoint.clone(), run: engine.run().to_owned() };
+    let orders = Orders {
+        endpoint: engine.endpoint.clone(),
+        run: engine.run().to_owned(),
+        service: engine.service.as_ref().map(podman::Service::traces),
+    };
     let child = Command::new(std::env::current_exe().ok()?)
+        .arg(ARGUMENT)
         .env(VARIABLE, serde_json::to_string(&orders).ok()?)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // Signals to the run's group are not for it.
-        .process_group(0)
         .spawn()
         .ok()?;
     Some(Reaper { child })
@@ -104,25 +114,31 @@ impl Engine {
     }
 }
 
-/// If this process was started as a reaper: does its work, and returns true.
+/// If this process was started as a reaper: does its work, and returns how it ended.
 #[must_use]
-pub fn serve() -> bool {
-    let Ok(orders) = std::env::var(VARIABLE) else { return false };
-    // A session of its own: the end of the terminal or of the CI step is not its end.
+pub fn serve() -> Option<ExitCode> {
+    if std::env::args_os().nth(1)? != ARGUMENT {
+        return None;
+    }
+    // A session of its own: neither signals to the run's group nor the end of the terminal or of
+    // the CI step are for it. (That needs a process that leads no group yet.)
     let _ = rustix::process::setsid();
-    let Ok(orders) = serde_json::from_str::<Orders>(&orders) else { return true };
+    let orders = std::env::var(VARIABLE).ok();
+    let Some(orders) = orders.and_then(|text| serde_json::from_str::<Orders>(&text).ok()) else {
+        return Some(ExitCode::FAILURE);
+    };
     let mut said = Vec::new();
     let _ = std::io::stdin().read_to_end(&mut said);
-    if said == GOOD_BYE {
-        return true;
+    if said != GOOD_BYE {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        runtime.block_on(async {
+            let _ = timeout(LIFETIME, reap(&orders)).await;
+        });
+        if let Some(service) = &orders.service {
+            service.end();
+        }
     }
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return true;
-    };
-    runtime.block_on(async {
-        let _ = timeout(LIFETIME, reap(&orders)).await;
-    });
-    true
+    Some(ExitCode::SUCCESS)
 }
 
 async fn reap(orders: &Orders) {

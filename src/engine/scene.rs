@@ -19,7 +19,6 @@ use bollard::{
     },
     query_parameters::{
         CreateContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-        RemoveImageOptionsBuilder,
     },
 };
 use futures_util::{StreamExt, future::join_all};
@@ -50,17 +49,49 @@ pub struct Scene<'a> {
     engine: &'a Engine,
     spec: &'a str,
     containers: Vec<Made>,
-    networks: Vec<String>,
-    tags: Vec<String>,
+    networks: Vec<Made>,
 }
 
-/// A container that was asked for.
+/// A container or network that was asked for.
 #[derive(Debug)]
 struct Made {
     name: String,
-    /// The request that makes it, until it is answered.
+    /// The request that makes it, until it is answered. It goes on even if nobody waits for it.
     pending: Option<JoinHandle<Result<(), Error>>>,
+    /// A container's anonymous volumes.
     volumes: Vec<String>,
+}
+
+impl Made {
+    fn new(name: &str, pending: JoinHandle<Result<(), Error>>) -> Self {
+        Self { name: name.to_owned(), pending: Some(pending), volumes: Vec::new() }
+    }
+
+    /// Waits for the answer. Whoever is dropped while waiting leaves the request to
+    /// [`settle`](Self::settle).
+    async fn answer(&mut self, what: &str) -> Result<(), EngineError> {
+        let Some(pending) = &mut self.pending else { return Ok(()) };
+        let answer = request(what, REQUEST, async { pending.await.unwrap_or_else(broken) }).await;
+        // An answered request must not be waited for a second time; one that is late must be.
+        if !matches!(answer, Err(EngineError::Deadline { .. })) {
+            self.pending = None;
+        }
+        answer
+    }
+
+    /// Waits for a request that nobody waits for any more: it may still be carried out. False if
+    /// it is not answered even now.
+    async fn settle(&mut self) -> bool {
+        match self.pending.take() {
+            Some(pending) => timeout(REMOVE, pending).await.is_ok(),
+            None => true,
+        }
+    }
+}
+
+/// A request whose task broke: nothing is known of it.
+fn broken(_: tokio::task::JoinError) -> Result<(), Error> {
+    Err(Error::RequestTimeoutError)
 }
 
 /// A container that was started.
@@ -76,12 +107,7 @@ impl<'a> Scene<'a> {
     /// An empty scene for the spec of that name.
     #[must_use]
     pub fn new(engine: &'a Engine, spec: &'a str) -> Self {
-        Self { engine, spec, containers: Vec::new(), networks: Vec::new(), tags: Vec::new() }
-    }
-
-    /// Notes down a tag that goes away with the scene.
-    pub(super) fn note_tag(&mut self, tag: String) {
-        self.tags.push(tag);
+        Self { engine, spec, containers: Vec::new(), networks: Vec::new() }
     }
 
     /// The engine.
@@ -105,7 +131,6 @@ impl<'a> Scene<'a> {
         reaper::ensure(self.engine).await;
         let engine = self.engine;
         let name = engine.new_name();
-        self.networks.push(name.clone());
         let config = NetworkCreateRequest {
             name: name.clone(),
             driver: Some("bridge".to_owned()),
@@ -114,12 +139,11 @@ impl<'a> Scene<'a> {
             ..NetworkCreateRequest::default()
         };
         let docker = engine.docker.clone();
-        // Goes on even if this future is dropped, so that no network is made after the clearing.
-        let made = tokio::spawn(async move { docker.create_network(config).await });
-        request("create a network", REQUEST, async {
-            made.await.unwrap_or_else(|_| Err(Error::RequestTimeoutError))
-        })
-        .await?;
+        let create = async move { docker.create_network(config).await.map(|_| ()) };
+        self.networks.push(Made::new(&name, tokio::spawn(create)));
+        if let Some(made) = self.networks.last_mut() {
+            made.answer("create a network").await?;
+        }
         Ok(name)
     }
 
@@ -142,21 +166,11 @@ impl<'a> Scene<'a> {
         let name = engine.new_name();
         let body = body(engine, image, run, network, publish)?;
         let docker = engine.docker.clone();
-        let create = {
-            let options = CreateContainerOptionsBuilder::default().name(&name).build();
-            tokio::spawn(
-                async move { docker.create_container(Some(options), body).await.map(|_| ()) },
-            )
-        };
-        self.containers.push(Made { name: name.clone(), pending: Some(create), volumes: vec![] });
-        if let Some(made) = self.containers.last_mut()
-            && let Some(pending) = &mut made.pending
-        {
-            request("create a container", REQUEST, async {
-                pending.await.unwrap_or_else(|_| Err(Error::RequestTimeoutError))
-            })
-            .await?;
-            made.pending = None;
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let create = async move { docker.create_container(Some(options), body).await.map(|_| ()) };
+        self.containers.push(Made::new(&name, tokio::spawn(create)));
+        if let Some(made) = self.containers.last_mut() {
+            made.answer("create the container").await?;
         }
         let since = Instant::now();
         request("start the container", REQUEST, engine.docker.start_container(&name, None)).await?;
@@ -203,10 +217,7 @@ impl<'a> Scene<'a> {
         let removals = self.containers.into_iter().map(|made| remove_container(engine, made));
         let mut left: Vec<LeftBehind> = join_all(removals).await.into_iter().flatten().collect();
         for network in self.networks {
-            left.extend(remove_network(engine, &network).await);
-        }
-        for tag in self.tags {
-            left.extend(remove_tag(engine, &tag).await);
+            left.extend(remove_network(engine, network).await);
         }
         left
     }
@@ -320,18 +331,15 @@ fn bindings(
 }
 
 /// Removes a container and its anonymous volumes, and verifies that they are gone.
-async fn remove_container(engine: &Engine, made: Made) -> Vec<LeftBehind> {
-    let Made { name, pending, volumes } = made;
+async fn remove_container(engine: &Engine, mut made: Made) -> Vec<LeftBehind> {
+    let settled = made.settle().await;
+    let Made { name, volumes, .. } = made;
     let left_behind = |why: String| {
         vec![LeftBehind {
             what: format!("container `{name}`: {why}"),
-            remove_with: format!("docker rm -f -v {name}"),
+            remove_with: format!("{} rm -f -v {name}", engine.name().name),
         }]
     };
-    if let Some(pending) = pending {
-        // A create that nobody waits for any more may still be carried out: wait for its answer.
-        let _ = timeout(REMOVE, pending).await;
-    }
     let deadline = Instant::now() + REMOVE;
     loop {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
@@ -344,7 +352,11 @@ async fn remove_container(engine: &Engine, made: Made) -> Vec<LeftBehind> {
             return left_behind(chain(error));
         }
         match engine.inspect(&name).await {
-            Err(error) if is_missing(&error) => break,
+            Err(error) if is_missing(&error) && settled => break,
+            // It may yet appear: then the reaper finds it.
+            Err(error) if is_missing(&error) => {
+                return left_behind("the engine has not said what became of it".to_owned());
+            }
             // Another removal is under way, or the engine is slow: look again.
             Ok(_) | Err(_) if Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -360,44 +372,36 @@ async fn remove_container(engine: &Engine, made: Made) -> Vec<LeftBehind> {
             Err(error) if is_missing(&error) => {}
             Ok(_) | Err(_) => left.push(LeftBehind {
                 what: format!("volume `{volume}`"),
-                remove_with: format!("docker volume rm {volume}"),
+                remove_with: format!("{} volume rm {volume}", engine.name().name),
             }),
         }
     }
     left
 }
 
-async fn remove_network(engine: &Engine, name: &str) -> Option<LeftBehind> {
+async fn remove_network(engine: &Engine, mut made: Made) -> Option<LeftBehind> {
+    let settled = made.settle().await;
+    let name = made.name;
+    let left_behind = |why: String| {
+        Some(LeftBehind {
+            what: format!("network `{name}`: {why}"),
+            remove_with: format!("{} network rm {name}", engine.name().name),
+        })
+    };
     let deadline = Instant::now() + REMOVE;
     loop {
-        let removal = engine.docker.remove_network(name);
+        let removal = engine.docker.remove_network(&name);
         match request("remove the network", REMOVE, removal).await {
             Ok(()) => return None,
-            Err(error) if is_missing(&error) => return None,
+            Err(error) if is_missing(&error) && settled => return None,
+            Err(error) if is_missing(&error) => {
+                return left_behind("the engine has not said what became of it".to_owned());
+            }
             // "has active endpoints": a container's end takes a moment to be known.
             Err(_) if Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            Err(error) => {
-                return Some(LeftBehind {
-                    what: format!("network `{name}`: {}", chain(&error)),
-                    remove_with: format!("docker network rm {name}"),
-                });
-            }
+            Err(error) => return left_behind(chain(&error)),
         }
-    }
-}
-
-/// Removes a tag of ours; the image goes with it unless something else names it.
-async fn remove_tag(engine: &Engine, tag: &str) -> Option<LeftBehind> {
-    let options = RemoveImageOptionsBuilder::default().build();
-    let removal = engine.docker.remove_image(tag, Some(options), None);
-    match request("remove the image", REMOVE, removal).await {
-        Ok(_) => None,
-        Err(error) if is_missing(&error) => None,
-        Err(error) => Some(LeftBehind {
-            what: format!("image `{tag}`: {}", chain(&error)),
-            remove_with: format!("docker image rm {tag}"),
-        }),
     }
 }

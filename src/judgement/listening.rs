@@ -38,7 +38,8 @@ pub(super) fn judge(case: &mut Case<'_>) {
 fn unlisted(case: &mut Case<'_>, port: Port, sockets: &[&Socket]) {
     let (inside, reachable): (Vec<&Socket>, Vec<&Socket>) =
         sockets.iter().partition(|socket| scope(socket.address) == Scope::Loopback);
-    let is_udp = matches!(port.protocol, Protocol::Udp | Protocol::Udplite);
+    // Clients of UDP-Lite are too rare to be given the benefit of the doubt.
+    let is_udp = port.protocol == Protocol::Udp;
     if reachable.is_empty() {
     } else if is_udp && case.seen.ephemeral.contains(&port.number) {
         let message = format!(

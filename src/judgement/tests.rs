@@ -476,7 +476,7 @@ fn ephemeral_udp() {
         ("32768/udp", "note ephemeral-udp 32768/udp"),
         ("60999/udp", "note ephemeral-udp 60999/udp"),
         ("61000/udp", "fail unlisted-listener 61000/udp"),
-        ("40000/udplite", "note ephemeral-udp 40000/udplite"),
+        ("40000/udplite", "fail unlisted-listener 40000/udplite"),
         ("40000/tcp", "fail unlisted-listener 40000/tcp"),
     ] {
         let seen = seen_with(vec![listens(at, "0.0.0.0")], |seen| seen.declared.clear());

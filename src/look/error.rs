@@ -177,7 +177,7 @@ impl LookError {
                 "a container on the host's network cannot be judged; give it a network of its own",
             ),
             Self::Unreadable { cause, .. } if cause.is_denied() => {
-                Some("run as root, or let a helper container look")
+                Some("run portlid as root: it reads what other users' processes hold")
             }
             Self::Moved { .. } | Self::Unreadable { .. } | Self::Garbled { .. } => None,
             Self::MissingTable { .. } => Some("is `/proc` of the container's host mounted here?"),
@@ -219,6 +219,18 @@ impl Cause {
             [rustix::io::Errno::ACCESS, rustix::io::Errno::PERM]
                 .iter()
                 .any(|denied| denied.raw_os_error() == errno)
+        })
+    }
+}
+
+impl Cause {
+    /// Whether the thing is not there (`ENOENT`, `ESRCH`).
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.errno.is_some_and(|errno| {
+            [rustix::io::Errno::NOENT, rustix::io::Errno::SRCH]
+                .iter()
+                .any(|missing| missing.raw_os_error() == errno)
         })
     }
 }

@@ -28,17 +28,21 @@ pub(super) struct Census {
     /// Whether every process of the container could be looked through. Only then does the absence
     /// of a holder mean that there is none.
     pub(super) complete: bool,
+    /// Whether some process of the container is in a network namespace that is neither the
+    /// container's nor the looker's: what it listens on there is not seen.
+    pub(super) elsewhere: bool,
 }
 
 /// Looks for the holders of the `wanted` inodes. Processes that end meanwhile are no holders.
 pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>) -> Census {
-    let mut census = Census { holders: BTreeMap::new(), complete: true };
+    let mut census = Census { complete: true, ..Census::default() };
     let Ok(entries) = std::fs::read_dir(proc_root) else {
         return Census::default();
     };
     // uids are translated unless the looker is in the same user namespace: then the kernel prints
     // them as the container numbers them, and the map counts from the parent namespace.
     let own_users = link_number(&proc_root.join("self/ns/user"));
+    let own_network = link_number(&proc_root.join("self/ns/net"));
     for entry in entries {
         let Ok(entry) = entry else {
             census.complete = false;
@@ -56,15 +60,21 @@ pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>
             }
         };
         let outcome = match membership(&process, subject) {
-            Ok(true) => sockets(&process, wanted).map(|held| {
-                if !held.is_empty() {
-                    let owner = owner(&process, own_users);
-                    for inode in held {
-                        census.holders.entry(inode).or_default().insert(owner.clone());
+            Ok(Some(netns)) => {
+                // An engine's monitor is in a control group named after the container, and beside us.
+                census.elsewhere |= netns != subject.netns() && Some(netns) != own_network;
+                // Wherever it is now, it may hold a socket of the container's.
+                sockets(&process, wanted).and_then(|held| {
+                    if !held.is_empty() {
+                        let owner = owner(&process, own_users).ok_or(Hidden)?;
+                        for inode in held {
+                            census.holders.entry(inode).or_default().insert(owner.clone());
+                        }
                     }
-                }
-            }),
-            Ok(false) => Ok(()),
+                    Ok(())
+                })
+            }
+            Ok(None) => Ok(()),
             Err(unknown) => Err(unknown),
         };
         // A process that has ended in the meantime holds nothing; one that lives and cannot be
@@ -79,26 +89,26 @@ pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>
 /// That something of a process could not be read.
 struct Hidden;
 
-/// Whether the process is one of the container's.
+/// The network namespace of the process if it is one of the container's, else `None`.
 ///
 /// A process whose namespace is hidden is judged by its control group alone, if those tell
-/// processes of the container from others.
-fn membership(process: &Process, subject: &Subject) -> Result<bool, Hidden> {
+/// processes of the container from others; it counts as being in the container's.
+fn membership(process: &Process, subject: &Subject) -> Result<Option<u64>, Hidden> {
     let namespace = process.namespace("ns/net");
     if let Ok(netns) = namespace
         && netns == subject.netns()
     {
-        return Ok(true);
+        return Ok(Some(netns));
     }
     if !subject.container().is_empty() {
         let groups = process.text("cgroup").map_err(|_| Hidden)?;
         if contains(&groups, subject.container().as_bytes()) {
-            return Ok(true);
+            return Ok(Some(namespace.unwrap_or(subject.netns())));
         }
     }
     match namespace {
         Err(_) if subject.identity() == Identity::Unverified => Err(Hidden),
-        Ok(_) | Err(_) => Ok(false),
+        Ok(_) | Err(_) => Ok(None),
     }
 }
 
@@ -132,34 +142,34 @@ fn sockets(process: &Process, wanted: &BTreeSet<u64>) -> Result<BTreeSet<u64>, H
     Ok(held)
 }
 
-/// The process as the container sees it.
-fn owner(process: &Process, own_users: Option<u64>) -> Owner {
-    let status = process.text("status").unwrap_or_default();
+/// The process as the container sees it; `None` if it cannot be read, mostly because it has ended.
+fn owner(process: &Process, own_users: Option<u64>) -> Option<Owner> {
+    let status = process.text("status").ok()?;
     let field = |name: &str| {
         let mut lines = status.split(|byte| *byte == b'\n');
         let line = lines.find_map(|line| line.strip_prefix(name.as_bytes()))?;
         std::str::from_utf8(line).ok()
     };
-    // One number for each nested namespace, the innermost last.
+    // One number for each nested namespace, the innermost last. Old kernels have no such line.
     let pid = field("NSpid:").and_then(|pids| pids.split_ascii_whitespace().last()?.parse().ok());
     // Real, effective, saved, filesystem.
-    let uid = field("Uid:").and_then(|uids| uids.split_ascii_whitespace().nth(1)?.parse().ok());
-    let uid = uid.unwrap_or(NOBODY);
+    let uid = field("Uid:")?.split_ascii_whitespace().nth(1)?.parse().ok()?;
     let same_users = own_users.is_some() && process.namespace("ns/user").ok() == own_users;
     let uid = if same_users {
         uid
     } else {
-        let map = process.text("uid_map").unwrap_or_default();
-        std::str::from_utf8(&map).ok().and_then(|map| inside(map, uid)).unwrap_or(uid)
+        let map = process.text("uid_map").ok()?;
+        // Who has no number in there is nobody.
+        inside(std::str::from_utf8(&map).ok()?, uid).unwrap_or(NOBODY)
     };
-    let name = process.text("comm").unwrap_or_default();
+    let name = process.text("comm").ok()?;
     let name = name.strip_suffix(b"\n").unwrap_or(&name);
-    Owner {
+    Some(Owner {
         pid: pid.unwrap_or(process.pid()),
         executable: executable(process),
         name: String::from_utf8_lossy(name).into_owned(),
         uid,
-    }
+    })
 }
 
 /// The kernel's default for a user that has no number in a namespace (`overflowuid`).

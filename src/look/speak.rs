@@ -24,7 +24,9 @@ use crate::{
 };
 
 /// How long a port is asked, if there is no reason for another time.
-pub const ASK_WITHIN: Duration = Duration::from_secs(2);
+///
+/// A server that has just started may need seconds for its first answer.
+pub const ASK_WITHIN: Duration = Duration::from_secs(8);
 
 /// How much of an answer is read at most, in bytes.
 const MOST: usize = 4096;

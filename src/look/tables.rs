@@ -126,8 +126,6 @@ pub struct Row {
 
 /// `TCP_LISTEN` of `include/net/tcp_states.h`; `SCTP_SS_LISTENING` is the same number.
 const LISTEN: u8 = 10;
-/// `TCP_CLOSE` of `include/net/tcp_states.h`: what an unconnected datagram socket is in.
-const CLOSE: u8 = 7;
 /// `IPPROTO_RAW`: such a socket sends and never receives, see raw(7).
 const IPPROTO_RAW: u16 = 255;
 
@@ -135,15 +133,15 @@ impl Row {
     /// Whether anybody's traffic to the port is accepted.
     ///
     /// TCP and SCTP: it listens (an SCTP endpoint of either style has that state once it does).
-    /// UDP, UDP-Lite, raw: it is not connected to one peer.
+    /// UDP, UDP-Lite: it is not connected to one peer's port. (Connected to a peer's port 0, the
+    /// kernel delivers whatever that host sends, from any port.) Raw: always, since a peer's
+    /// address alone keeps nobody on that host out.
     #[must_use]
     pub fn accepts(&self) -> bool {
-        let unconnected =
-            self.state == CLOSE && self.remote.is_unspecified() && self.remote_port == 0;
         match self.table.protocol() {
             Protocol::Tcp | Protocol::Sctp => self.state == LISTEN,
-            Protocol::Udp | Protocol::Udplite => unconnected,
-            Protocol::Raw => unconnected && self.port != IPPROTO_RAW,
+            Protocol::Udp | Protocol::Udplite => self.remote_port == 0,
+            Protocol::Raw => self.port != IPPROTO_RAW,
         }
     }
 

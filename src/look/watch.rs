@@ -1,8 +1,7 @@
 //! Watching a container's sockets: a thread of its own reads the tables again and again.
 //!
 //! It glances at cheap counters every 10 ms. As soon as they change the tables are read, and without
-//! a change at least every 50 to 150 ms, by what reading costs on this machine. Anything seen once
-//! counts. An error is final: whoever asks from then on gets it, and what had been seen
+//! a change every 50 ms. Anything seen once counts. An error is final: whoever asks from then on gets it, and what had been seen
 //! before it. Nothing is ever read from the container's files, and nothing is sent to it.
 
 mod ledger;
@@ -34,14 +33,13 @@ use crate::{observation::Socket, socket::Port};
 const GLANCE: Duration = Duration::from_millis(10);
 /// How long reading the tables may be put off while a glance says that something has changed.
 const CHANGED: (Duration, Duration) = (GLANCE, Duration::from_millis(50));
-/// How long it may be put off while every glance says that nothing has. Whatever listens for longer
+/// How long it is put off while every glance says that nothing has. Whatever listens for longer
 /// than that is seen even if the counters are of no use: two sockets that change places leave them
 /// as they were.
-const UNCHANGED: (Duration, Duration) = (CHANGED.1, Duration::from_millis(50));
-/// How many times as long as it took the thread rests after reading, within those limits.
+const UNCHANGED: Duration = Duration::from_millis(50);
+/// How many times as long as it took the thread rests after reading because of a change, within
+/// those limits.
 const RESTS_IF_CHANGED: u32 = 9;
-/// The same while nothing changes.
-const RESTS_IF_UNCHANGED: u32 = 99;
 /// The same after looking up owners.
 const RESTS_AFTER_CENSUS: u32 = 4;
 
@@ -65,6 +63,9 @@ pub struct Sighting {
     pub netns: u64,
     /// Whether the process is known to be of the container.
     pub identity: Identity,
+    /// Whether a process of the container was in another network namespace, whose sockets were not
+    /// seen.
+    pub elsewhere: bool,
     /// Which tables were read.
     pub tables: BTreeMap<Table, TableState>,
 }
@@ -256,6 +257,8 @@ struct Eyes {
     glance: Glance,
     glances: u32,
     longest_gap: Duration,
+    /// Whether a process of the container was seen in another network namespace.
+    elsewhere: bool,
     /// How long the latest sample took, owners not counted.
     cost: Duration,
     next_census: Instant,
@@ -279,6 +282,7 @@ impl Eyes {
             glance: Glance::default(),
             glances: 0,
             longest_gap: Duration::ZERO,
+            elsewhere: false,
             cost: Duration::ZERO,
             next_census: now,
         })
@@ -292,10 +296,13 @@ impl Eyes {
     /// Reads the tables if it is time, or if the counters say that something has changed.
     fn glance_or_sample(&mut self) -> Result<(), LookError> {
         let changed = self.has_changed();
-        let ((least, most), rests) =
-            if changed { (CHANGED, RESTS_IF_CHANGED) } else { (UNCHANGED, RESTS_IF_UNCHANGED) };
+        let due = if changed {
+            (self.cost * RESTS_IF_CHANGED).clamp(CHANGED.0, CHANGED.1)
+        } else {
+            UNCHANGED
+        };
         // The glances come every `GLANCE`; what would be due shortly before the next is due now.
-        let due = (self.cost * rests).clamp(least, most).saturating_sub(GLANCE / 2);
+        let due = due.saturating_sub(GLANCE / 2);
         if self.last_sample.elapsed() >= due {
             return self.sample();
         }
@@ -370,11 +377,16 @@ impl Eyes {
     }
 
     fn look_up(&mut self, inodes: &BTreeSet<u64>) {
-        if inodes.is_empty() {
-            return;
+        if !inodes.is_empty() {
+            self.search(inodes);
         }
+    }
+
+    /// Looks through every process of the container.
+    fn search(&mut self, inodes: &BTreeSet<u64>) {
         let began = Instant::now();
         let found = census(&self.proc_root, &self.subject, inodes);
+        self.elsewhere |= found.elsewhere;
         self.ledger.attribute(inodes, &found);
         let now = Instant::now();
         self.next_census = now + now.duration_since(began) * RESTS_AFTER_CENSUS;
@@ -382,7 +394,8 @@ impl Eyes {
 
     fn finish(&mut self) -> Result<Sighting, LookError> {
         self.read().map_err(|error| self.explain(error))?;
-        self.look_up(&self.ledger.present());
+        // Even if there is no socket: a process may be in another namespace.
+        self.search(&self.ledger.present());
         // "Nobody holds it" takes two looks with the socket still there between them.
         for _ in 0..2 {
             if self.ledger.pending().is_empty() {
@@ -420,6 +433,7 @@ impl Eyes {
             longest_gap: self.longest_gap,
             netns: self.subject.netns(),
             identity: self.subject.identity(),
+            elsewhere: self.elsewhere,
             tables: self.tables.clone(),
         }
     }

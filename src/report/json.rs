@@ -3,13 +3,16 @@
 //! The types here are the wire format and nothing else: the crate's own types may change, these
 //! may only grow.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use serde::Serialize;
 
 use crate::{
-    observation::{Answer, Owners, Socket},
-    record::{Evidence, LedgerRow, LocatedFinding, Record, RunRecord},
+    observation::{Answer, Owner, Owners, Socket},
+    record::{Evidence, LedgerRow, LeftBehind, LocatedFinding, Record, RunRecord},
     socket::Port,
 };
 
@@ -19,6 +22,7 @@ struct Report<'a> {
     portlid: &'static str,
     engine: Option<Engine<'a>>,
     specs: Vec<Spec<'a>>,
+    left_behind: Vec<Left<'a>>,
 }
 
 #[derive(Serialize)]
@@ -95,6 +99,7 @@ struct OwnerRow {
 struct EvidenceRow<'a> {
     samples: u64,
     watched_ms: u64,
+    longest_gap_ms: u64,
     scanned: u32,
     addresses: &'a [IpAddr],
     tables: &'a [String],
@@ -121,6 +126,7 @@ pub fn json(run: &RunRecord) -> String {
             version: &engine.version,
         }),
         specs: run.specs.iter().map(spec).collect(),
+        left_behind: run.left_behind.iter().map(left).collect(),
     };
     // Serialisation of these types has no way to fail: every key is a string.
     let mut text = serde_json::to_string_pretty(&report).unwrap_or_default();
@@ -143,20 +149,19 @@ fn spec(record: &Record) -> Spec<'_> {
         findings: record.findings.iter().map(|located| finding(located, &file)).collect(),
         ledger: record.ledger.iter().map(row).collect(),
         evidence: record.evidence.as_ref().map(evidence),
-        left_behind: record
-            .left_behind
-            .iter()
-            .map(|left| Left { what: &left.what, remove_with: &left.remove_with })
-            .collect(),
+        left_behind: record.left_behind.iter().map(left).collect(),
         file,
     }
 }
 
+fn left(left: &LeftBehind) -> Left<'_> {
+    Left { what: &left.what, remove_with: &left.remove_with }
+}
+
 fn finding<'a>(located: &'a LocatedFinding, file: &str) -> FindingRow<'a> {
     let LocatedFinding { location, finding, .. } = located;
-    let mut processes: Vec<&str> =
-        finding.owners.iter().map(crate::observation::Owner::shown).collect();
-    processes.dedup();
+    let processes: BTreeSet<&str> = finding.owners.iter().map(Owner::shown).collect();
+    let processes: Vec<&str> = processes.into_iter().collect();
     FindingRow {
         rule: finding.rule.id(),
         level: finding.level.as_str(),
@@ -180,12 +185,7 @@ fn row(row: &LedgerRow) -> Row {
         port: row.port,
         declared: row.declared,
         published: row.published.clone(),
-        reachable: match row.reachable {
-            Some(Answer::Open) => "open",
-            Some(Answer::Refused) => "refused",
-            Some(Answer::Silent) => "silent",
-            None => "unknown",
-        },
+        reachable: row.reachable.map_or("unknown", Answer::as_str),
         listening: row.listening.iter().map(socket).collect(),
         entry_line: row.entry_line,
     }
@@ -201,7 +201,7 @@ fn socket(socket: &Socket) -> SocketRow {
     }
 }
 
-fn owner(owner: &crate::observation::Owner) -> OwnerRow {
+fn owner(owner: &Owner) -> OwnerRow {
     OwnerRow {
         pid: owner.pid,
         process: owner.executable.clone(),
@@ -214,6 +214,7 @@ fn evidence(evidence: &Evidence) -> EvidenceRow<'_> {
     EvidenceRow {
         samples: evidence.samples,
         watched_ms: milliseconds(evidence.watched),
+        longest_gap_ms: milliseconds(evidence.longest_gap),
         scanned: evidence.scanned,
         addresses: &evidence.addresses,
         tables: &evidence.tables,

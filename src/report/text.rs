@@ -24,7 +24,7 @@ const MOST_FINDINGS: usize = 60;
 pub fn story(record: &Record) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}", headline(record));
-    let _ = writeln!(text, "  spec   {}", record.file.display());
+    let _ = writeln!(text, "  spec   {}", file(record));
     let digest = record.digest.as_deref().unwrap_or("not resolved");
     let platform = record.platform.as_deref().map(|it| format!(" {it}")).unwrap_or_default();
     let _ = writeln!(text, "  image  {} ({digest}{platform})", record.image);
@@ -72,7 +72,7 @@ pub fn asides(record: &Record, with_notes: bool) -> String {
                 record.name,
                 subject(finding.port),
                 finding.message,
-                record.file.display(),
+                file(record),
                 location.line
             );
         }
@@ -86,14 +86,15 @@ pub fn evidence(record: &Record) -> Option<String> {
     let evidence = record.evidence.as_ref()?;
     let addresses: Vec<String> = evidence.addresses.iter().map(IpAddr::to_string).collect();
     Some(format!(
-        "{}: {} in {:.1} s; {} samples of {} tables, watched for {:.1} s; {} TCP ports scanned on \
-         {}; container {}, network namespace {}; controls: {}",
+        "{}: {} in {:.1} s; {} samples of {} tables, watched for {:.1} s, never out of sight for \
+         more than {} ms; {} TCP ports scanned on {}; container {}, network namespace {}; controls: {}",
         record.name,
         record.verdict.as_str(),
         record.took.as_secs_f64(),
         evidence.samples,
         evidence.tables.len(),
         evidence.watched.as_secs_f64(),
+        evidence.longest_gap.as_millis(),
         evidence.scanned,
         if addresses.is_empty() { "no address".to_owned() } else { addresses.join(", ") },
         evidence.container.get(..12).unwrap_or(&evidence.container),
@@ -115,6 +116,11 @@ fn headline(record: &Record) -> String {
     }
 }
 
+/// The spec's file. Its name is as foreign as its text.
+fn file(record: &Record) -> String {
+    crate::foreign::shown(&record.file.display().to_string(), 300)
+}
+
 fn subject(port: Option<Port>) -> String {
     port.map(|port| format!("{port}: ")).unwrap_or_default()
 }
@@ -129,7 +135,7 @@ fn finding(record: &Record, LocatedFinding { location, line, finding }: &Located
         subject(finding.port),
         finding.message
     );
-    let _ = writeln!(text, "  --> {}:{}:{}", record.file.display(), location.line, location.column);
+    let _ = writeln!(text, "  --> {}:{}:{}", file(record), location.line, location.column);
     let number = location.line.to_string();
     let margin = " ".repeat(number.len());
     let _ = writeln!(text, " {margin} |");
@@ -160,7 +166,7 @@ fn table(ledger: &[LedgerRow], findings: &[LocatedFinding]) -> String {
     let found: BTreeSet<Port> = findings.iter().filter_map(|it| it.finding.port).collect();
     let mut rows: Vec<&LedgerRow> = ledger.iter().collect();
     if rows.len() > MOST_ROWS {
-        rows.sort_by_key(|row| (row.listening.is_empty(), !found.contains(&row.port), row.port));
+        rows.sort_by_key(|row| (!found.contains(&row.port), row.listening.is_empty(), row.port));
         rows.truncate(MOST_ROWS);
         rows.sort_by_key(|row| row.port);
     }
@@ -199,13 +205,7 @@ fn cells(row: &LedgerRow) -> [String; 6] {
         row.port.to_string(),
         if row.declared { "yes".to_owned() } else { dash() },
         if published.is_empty() { dash() } else { published.join(", ") },
-        match row.reachable {
-            Some(Answer::Open) => "open",
-            Some(Answer::Refused) => "refused",
-            Some(Answer::Silent) => "silent",
-            None => "unknown",
-        }
-        .to_owned(),
+        row.reachable.map_or("unknown", Answer::as_str).to_owned(),
         entry,
         if row.listening.is_empty() { dash() } else { listening(&row.listening) },
     ]

@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
     ops::RangeInclusive,
     path::PathBuf,
+    time::Duration,
 };
 
 use futures_util::future::join_all;
@@ -25,6 +26,9 @@ use crate::{
     spec::{PublishMode, ReadyWhen, Scan, Spec, Subject},
 };
 
+/// A look that was interrupted for longer than this cannot say what happened meanwhile.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+
 impl Session {
     /// Starts the spec's containers and looks at the subject. `notes` is kept up to date, so that
     /// it tells how far this came when it is broken off.
@@ -34,6 +38,13 @@ impl Session {
         spec: &Spec,
         notes: &mut Notes,
     ) -> Result<Observation, Stop> {
+        let engine = scene.engine();
+        if !engine.is_local() {
+            // Before anything is pulled or started for nothing.
+            return Err(
+                EngineError::Unfit(Unfit::OutOfSight(engine.name().endpoint.clone())).into()
+            );
+        }
         let (image, running) = self.start(scene, spec, notes).await?;
         notes.of(&image);
         notes.container = Some(running.inspection.id.clone());
@@ -41,12 +52,23 @@ impl Session {
         view.is_fit()?;
         let watch = match Watch::begin(&target(&running)) {
             Ok(watch) => watch,
-            Err(error) => return Err(view.why_gone(error).await),
+            Err(error) => {
+                return Err(match (view.why_gone(error).await, &spec.ready.when) {
+                    (Stop::Engine(EngineError::Exited { code, .. }), ReadyWhen::Exit(wanted))
+                        if code == *wanted =>
+                    {
+                        EngineError::Unfit(Unfit::EndedTooSoon(code)).into()
+                    }
+                    (stop, _) => stop,
+                });
+            }
         };
         match self.look(&view, &watch).await {
-            Ok(scan) => view.conclude(watch, scan, notes).await,
+            Ok(answers) => view.conclude(watch, answers, notes).await,
             Err(stop) => {
-                if let Ok(seen) = watch.so_far().await {
+                if counts(&stop)
+                    && let Ok(seen) = watch.so_far().await
+                {
                     notes.partial = Some(view.partial(seen));
                 }
                 Err(match stop {
@@ -58,7 +80,7 @@ impl Session {
     }
 
     /// Waits for readiness, then watches and scans.
-    async fn look(&self, view: &View<'_, '_>, watch: &Watch) -> Result<ScanReport, Stop> {
+    async fn look(&self, view: &View<'_, '_>, watch: &Watch) -> Result<Answers, Stop> {
         let (engine, spec) = (view.scene.engine(), view.spec);
         // Only now, when the first sample is taken, so that nothing is missed meanwhile.
         look::can_see(&target(view.running))?;
@@ -68,17 +90,20 @@ impl Session {
         readiness::subject(engine, view.running, watch, &spec.ready, &required).await?;
         watch.begin_watch_phase();
         if view.is_over(watch) {
-            return Ok(no_scan());
+            return Ok(Answers { scan: no_scan(), spoken: BTreeMap::new() });
         }
-        let (_, scan) = tokio::select! {
+        tokio::select! {
             // Only ends if the container does.
-            ended = watch.wait_until(|_| false) => return Err(match ended {
-                Err(error) => error.into(),
-                Ok(()) => Stop::Engine(EngineError::Unfit(Unfit::Changed)),
-            }),
-            done = async { tokio::join!(sleep(spec.watch), view.scan(watch)) } => done,
-        };
-        view.second_look(watch, scan?).await
+            ended = watch.wait_until(|_| false) => match ended {
+                Err(error) => Err(error.into()),
+                Ok(()) => Err(EngineError::Unfit(Unfit::Changed).into()),
+            },
+            looked = async {
+                let (_, scan) = tokio::join!(sleep(spec.watch), view.scan(watch));
+                let scan = view.second_look(watch, scan?).await?;
+                Ok(Answers { scan, spoken: view.ask(watch).await })
+            } => looked,
+        }
     }
 
     /// The positive control, once per run.
@@ -89,6 +114,12 @@ impl Session {
         };
         self.control.get_or_init(control).await.clone()
     }
+}
+
+/// What neighbours were answered.
+struct Answers {
+    scan: ScanReport,
+    spoken: BTreeMap<Port, Spoken>,
 }
 
 /// What one look is about.
@@ -102,13 +133,19 @@ struct View<'a, 'b> {
 impl View<'_, '_> {
     /// Whether the subject can be judged at all, and from here.
     fn is_fit(&self) -> Result<(), EngineError> {
-        self.running.inspection.is_fit().map_err(EngineError::Unfit)?;
-        if self.addresses().is_empty() {
-            return Err(EngineError::Unfit(Unfit::NoNetwork));
+        let seen = &self.running.inspection;
+        // Before anything else: a container that has ended has no address either.
+        if !seen.life.is_running {
+            return Err(match self.spec.ready.when {
+                ReadyWhen::Exit(code) if code == seen.life.exit_code => {
+                    EngineError::Unfit(Unfit::EndedTooSoon(code))
+                }
+                _ => readiness::exited(self.running, seen),
+            });
         }
-        if !self.scene.engine().is_local() {
-            let endpoint = self.scene.engine().name().endpoint.clone();
-            return Err(EngineError::Unfit(Unfit::OutOfSight(endpoint)));
+        seen.is_fit().map_err(EngineError::Unfit)?;
+        if seen.addresses.is_empty() {
+            return Err(EngineError::Unfit(Unfit::NoNetwork));
         }
         Ok(())
     }
@@ -165,20 +202,20 @@ impl View<'_, '_> {
         Ok(first)
     }
 
-    /// Asks the ports what they speak, ends the watch, and makes sure that the container is still
-    /// the same.
+    /// Ends the watch, and makes sure that the container is still the same.
     async fn conclude(
         &self,
         watch: Watch,
-        scan: ScanReport,
+        Answers { scan, spoken }: Answers,
         notes: &mut Notes,
     ) -> Result<Observation, Stop> {
         if self.is_over(&watch) {
             let sighting = watch.so_far().await?;
             notes.record.evidence = Some(self.evidence(&sighting, &scan));
-            return Ok(self.observation(sighting, scan.result, Vec::new()));
+            // While it ran, this was published.
+            let published = self.running.inspection.published.clone();
+            return Ok(self.observation(sighting, scan.result, published));
         }
-        let spoken = self.ask(&watch).await;
         let sighting = match watch.finish().await {
             Ok(sighting) => sighting,
             Err(error) => {
@@ -188,9 +225,14 @@ impl View<'_, '_> {
                 return Err(self.why_gone(error).await);
             }
         };
-        let after = self.scene.engine().inspect(&self.running.inspection.id).await?;
-        if after.life != self.running.inspection.life {
+        let before = &self.running.inspection;
+        let after = self.scene.engine().inspect(&before.id).await?;
+        // Another address means another network, and nobody scanned it.
+        if !after.life.is_same(&before.life) || after.addresses != before.addresses {
             return Err(EngineError::Unfit(Unfit::Changed).into());
+        }
+        if before.network_namespace().is_some_and(|namespace| namespace != sighting.netns) {
+            return Err(EngineError::Unfit(Unfit::OtherNamespace).into());
         }
         notes.record.evidence = Some(self.evidence(&sighting, &scan));
         let mut seen = self.observation(sighting, scan.result, after.published);
@@ -201,13 +243,19 @@ impl View<'_, '_> {
 
     async fn ask(&self, watch: &Watch) -> BTreeMap<Port, Spoken> {
         let addresses = &self.running.inspection.addresses;
-        let asked =
-            watch.listening().into_iter().filter_map(|port| {
-                let wanted = self.spec.entry_for(port)?.1.speaks?;
-                Some(async move {
-                    (port, look::ask(addresses, port, Some(wanted), look::ASK_WITHIN).await)
-                })
-            });
+        let asked = watch.listening().into_iter().filter_map(|port| {
+            let (_, entry) = self.spec.entry_for(port)?;
+            let (wanted, is_inside) = (entry.speaks?, entry.bind.is_loopback_only());
+            Some(async move {
+                let spoken = if is_inside {
+                    let target = target(self.running);
+                    look::ask_inside(target, port, wanted, look::ASK_WITHIN).await
+                } else {
+                    look::ask(addresses, port, Some(wanted), look::ASK_WITHIN).await
+                };
+                (port, spoken)
+            })
+        });
         join_all(asked).await.into_iter().collect()
     }
 
@@ -235,6 +283,18 @@ impl View<'_, '_> {
         scan: ScanResult,
         published: Vec<Published>,
     ) -> Observation {
+        let elsewhere = sighting.elsewhere.then(|| {
+            "a process of the container is in another network namespace, and what listens there was \
+             not seen"
+                .to_owned()
+        });
+        let gap = sighting.longest_gap;
+        let blind = (gap > LONGEST_GAP).then(|| {
+            format!(
+                "nobody looked at the tables for {:.1} s: the machine is overloaded",
+                gap.as_secs_f64()
+            )
+        });
         Observation {
             declared: self.image.declared.clone(),
             published,
@@ -249,7 +309,7 @@ impl View<'_, '_> {
             spoken: BTreeMap::new(),
             ephemeral: ephemeral(&self.running.inspection),
             today: today(),
-            blind: Vec::new(),
+            blind: blind.into_iter().chain(elsewhere).collect(),
         }
     }
 
@@ -258,6 +318,7 @@ impl View<'_, '_> {
         Evidence {
             samples: u64::from(sighting.samples),
             watched: sighting.watched,
+            longest_gap: sighting.longest_gap,
             scanned: scan.result.scanned,
             addresses: scan.addresses.iter().map(|report| report.address).collect(),
             tables: read.map(|(table, _)| table.path().to_owned()).collect(),
@@ -266,6 +327,20 @@ impl View<'_, '_> {
             controls: controls(scan),
         }
     }
+}
+
+/// Whether what had been seen before this stop was surely seen of the right container.
+fn counts(stop: &Stop) -> bool {
+    !matches!(
+        stop,
+        Stop::Look(
+            LookError::Unverified { .. }
+                | LookError::Stranger { .. }
+                | LookError::SharedNamespace { .. }
+                | LookError::Recycled { .. }
+                | LookError::Moved { .. }
+        )
+    )
 }
 
 /// Where the look finds a container that was started.
@@ -301,7 +376,8 @@ fn ephemeral(inspection: &Inspection) -> RangeInclusive<u16> {
 /// What showed that the eyes work.
 fn controls(scan: &ScanReport) -> Vec<String> {
     let mut controls = vec!["own listener seen in the tables, with its owner, and open".to_owned()];
-    for report in &scan.addresses {
+    // An address that gave no answer shows nothing.
+    for report in scan.addresses.iter().filter(|report| report.open + report.refused > 0) {
         controls.push(format!(
             "{} answered: {} open, {} refused",
             report.address, report.open, report.refused

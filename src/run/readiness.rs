@@ -109,18 +109,26 @@ pub(super) async fn companion(
     }
 }
 
-/// What a process's end means: the container's, with its exit status, if it ended.
+/// What an error of the look means: that the container ended, and how, if it did.
+///
+/// Its end shows in many ways: a process that is gone, a file of it that is no longer there, an
+/// address that nobody answers for.
 pub(super) async fn why_gone(engine: &Engine, running: &Running, error: LookError) -> Stop {
-    let is_gone = matches!(
-        error,
-        LookError::Gone { .. } | LookError::NoProcess { .. } | LookError::Recycled { .. }
-    );
-    if !is_gone {
-        return error.into();
-    }
-    match ended(engine, running).await {
+    let is_gone = match &error {
+        LookError::Gone { .. } | LookError::NoProcess { .. } | LookError::Recycled { .. } => true,
+        // An ending process loses its namespaces before it counts as ended.
+        LookError::Unreadable { cause, .. } => cause.is_missing(),
+        _ => false,
+    };
+    // Where the process is surely gone, the engine is given a moment to notice.
+    let after = if is_gone {
+        ended(engine, running).await
+    } else {
+        engine.inspect(&running.inspection.id).await
+    };
+    match after {
         Ok(after) if !after.life.is_running => exited(running, &after).into(),
-        Ok(after) if after.life != running.inspection.life => {
+        Ok(after) if !after.life.is_same(&running.inspection.life) => {
             EngineError::Unfit(crate::engine::Unfit::Changed).into()
         }
         Ok(_) | Err(_) => error.into(),
@@ -154,7 +162,8 @@ fn exited_with(running: &Running, seen: &Inspection, code: i64) -> Result<(), St
     }
 }
 
-fn exited(running: &Running, seen: &Inspection) -> EngineError {
+/// That the container ended, and how.
+pub(super) fn exited(running: &Running, seen: &Inspection) -> EngineError {
     EngineError::Exited {
         code: seen.life.exit_code,
         out_of_memory: seen.life.out_of_memory,

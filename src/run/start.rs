@@ -69,9 +69,18 @@ async fn start_companion(
     let running = started.map_err(|error| of(companion, error))?;
     notes.container = Some(running.inspection.id.clone());
     let ready = readiness::companion(scene.engine(), &running, &companion.ready).await;
-    ready.map_err(|stop| match stop {
-        Stop::Engine(error) => of(companion, error).into(),
-        stop @ Stop::Look(_) => stop,
+    ready.map_err(|stop| {
+        of(
+            companion,
+            match stop {
+                Stop::Engine(error) => error,
+                Stop::Look(error) => EngineError::Request {
+                    what: "see whether it is ready".to_owned(),
+                    cause: Box::new(error),
+                },
+            },
+        )
+        .into()
     })
 }
 

@@ -15,6 +15,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("image: web:${PORTLID_TEST_UNSET}\nexpose: []\n", "1:8", "PORTLID_TEST_UNSET"),
     ("image: web\nexpose:\n  - port: 80\n    bind: 300.1.1.1\n", "4:11", "`300.1.1.1`"),
     ("image: web\nexpose: [1-65535/tcp]\n", "2:10", "1-65535"),
+    ("image: web\nexpose: [1-32767/tcp, 32769-65535/tcp]\n", "2:9", "most of all tcp ports"),
     ("image: web\nexpose: []\nexpose: [80]\n", "3:1", "`expose`"),
     ("image: web\nexpos: []\n", "2:1", "`expos`"),
     ("image: web\nexpose: [80, 80/tcp]\n", "2:14", "80/tcp"),
@@ -96,6 +97,7 @@ fn a_wrong_command_line_is_refused() {
         &["test", "--watch", "2"],
         &["test", "--jobs", "0"],
         &["test", "--", "--no-such-flag"],
+        &["test", "--", "--test-threads=0"],
         &["frobnicate"],
         &["explain", "unlisted-listner"],
     ] {

@@ -102,3 +102,52 @@ fn the_help_is_complete() {
     }
     insta::assert_snapshot!(Tool::new(&["--help"]).run().stdout);
 }
+
+#[test]
+fn a_report_never_replaces_what_is_no_file() {
+    let image = engine::fixture(&[]);
+    let spec =
+        format!("image: {image}\nrun: {{ command: [sleep] }}\nexpose: []\nwatch: 0s\nscan: off\n");
+    let tool = Tool::new(&["test", "--report", "json=link"]).file("specs/a.yaml", &spec);
+    std::os::unix::fs::symlink("real.json", tool.path().join("link")).unwrap();
+    std::fs::write(tool.path().join("real.json"), "").unwrap();
+    assert_eq!(tool.run().code, Some(0));
+    assert!(tool.path().join("link").is_symlink());
+    assert!(std::fs::metadata(tool.path().join("real.json")).unwrap().len() > 100);
+
+    let seen =
+        Tool::new(&["test", "--report", "json=/dev/stdout"]).file("specs/a.yaml", &spec).run();
+    assert_eq!(seen.code, Some(0), "{seen}");
+    assert!(seen.stdout.contains("\"schema\": 1"), "{seen}");
+
+    Tool::new(&["test", "--report", "json=specs"])
+        .file("specs/a.yaml", &spec)
+        .run()
+        .refuses(2, &["cannot write the report `specs`"]);
+}
+
+#[test]
+fn secrets_reach_no_output() {
+    let image = engine::fixture(&[]);
+    let spec = format!(
+        "image: {image}\nrun: {{ command: [\"log:hunter2secret\", \"exit:1@300\"], env: {{ A: hunter2secret }} }}\nexpose: []\n"
+    );
+    let seen = Tool::gate(&spec).args(&["-v"]).run();
+    assert_eq!(seen.code, Some(3), "{seen}");
+    let report = seen.json.as_ref().unwrap().to_string();
+    for text in [&seen.stdout, &seen.stderr, &report] {
+        assert!(!text.contains("hunter2secret"), "{text}");
+    }
+    assert!(seen.stdout.contains("| ***"), "{seen}");
+}
+
+#[test]
+fn output_that_nobody_reads_ends_the_run_and_cleans_up() {
+    let tool = two_specs();
+    let mut child = tool.spawn();
+    let pid = child.id();
+    drop(child.stdout.take());
+    let seen = tool.collect(child);
+    assert_eq!(seen.code, Some(141), "{seen}");
+    assert_eq!(engine::made_by(pid), Vec::<String>::new(), "{seen}");
+}

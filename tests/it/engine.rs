@@ -130,6 +130,12 @@ pub(crate) fn made_by(pid: u32) -> Vec<String> {
     })
 }
 
+/// The engine's id of an image.
+pub(crate) fn id(reference: &str) -> String {
+    let docker = docker();
+    runtime().block_on(async { docker.inspect_image(reference).await.unwrap().id.unwrap() })
+}
+
 /// Whether the engine has the image.
 pub(crate) fn has_image(reference: &str) -> bool {
     let docker = docker();

@@ -90,3 +90,48 @@ fn volumes() -> Vec<String> {
     });
     listed.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect()
 }
+
+/// Signals at every stage of a run's beginning: whatever was asked of the engine is found again.
+#[test]
+fn a_signal_at_any_moment_leaves_nothing() {
+    for delay in [10, 40, 80, 120, 160, 200, 250, 300, 400, 550] {
+        let tool = long();
+        let child = tool.spawn();
+        let pid = child.id();
+        sleep(Duration::from_millis(delay));
+        signal(pid, Signal::INT);
+        let seen = tool.collect(child);
+        // Before the handler is there, the signal ends the process by itself.
+        assert!(matches!(seen.code, Some(130) | None), "{delay}\n{seen}");
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while !engine::made_by(pid).is_empty() {
+            assert!(seen.code.is_none(), "{delay}: left {:?}\n{seen}", engine::made_by(pid));
+            assert!(Instant::now() < deadline, "{delay}: left {:?}", engine::made_by(pid));
+            sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+#[test]
+fn a_container_that_cannot_be_made_takes_its_companions_with_it() {
+    let image = engine::fixture(&[]);
+    let spec = format!(
+        "image: {image}\nrun: {{ cap_add: [NET_ADMIN], volumes: [\"x:/proc\"] }}\nexpose: []\n\
+         needs: {{ db: {{ image: {image} }} }}\n"
+    );
+    let tool = Tool::gate(&spec);
+    std::fs::create_dir(tool.path().join("specs/x")).unwrap();
+    let seen = tool.run();
+    assert_eq!(seen.code, Some(3), "{seen}");
+    assert!(seen.stdout.contains("why    cannot "), "{seen}");
+}
+
+#[test]
+fn a_variable_alone_keeps_no_gate_from_its_work() {
+    let image = engine::fixture(&[]);
+    let spec = format!(
+        "image: {image}\nrun: {{ command: [\"tcp:0.0.0.0:80\"] }}\nexpose: []\nready: {{ port: 80/tcp }}\n"
+    );
+    let seen = Tool::gate(&spec).env("PORTLID_REAPER", "x").run();
+    assert_eq!(seen.code, Some(1), "{seen}");
+}

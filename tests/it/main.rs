@@ -16,10 +16,14 @@ mod harness;
 mod library;
 /// What is left behind, by whatever end.
 mod lifecycle;
+/// Images that come from a registry.
+mod pulling;
 /// `ready` in all its forms.
 mod readiness;
 /// README, held against the program.
 mod readme;
+/// A registry in this process, with faults.
+mod registry;
 /// What is looked at: images, archives, builds, running containers.
 mod subjects;
 /// Rules about the code itself.

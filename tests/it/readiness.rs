@@ -61,6 +61,9 @@ fn the_end_of_the_container() {
 
 #[test]
 fn what_exits_at_once_is_never_a_pass() {
+    // At once means before anything could be looked at.
+    let seen = Tool::subject(&[], &["exit:9"], "expose: []").run();
+    seen.is_inconclusive("exited with status 9");
     for expose in ["[]", "[80/tcp]"] {
         let seen =
             Tool::subject(&[], &["log:no database", "exit:7@50"], &format!("expose: {expose}"))

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use bollard::models::{HostConfig, PortBinding};
+use bollard::{
+    models::{HostConfig, PortBinding},
+    query_parameters::RemoveImageOptionsBuilder,
+};
 use futures_util::StreamExt;
 
 use crate::{
@@ -25,7 +28,10 @@ fn a_build_context_is_built() {
     fs::copy(engine::listener(), tool.path().join("specs/web/listener")).unwrap();
     let spec = fs::read_to_string(tool.path().join("specs/subject.yaml")).unwrap();
     let spec = spec.replace("build: web", "build: { context: web, args: { PORT: \"80\" } }");
-    tool.file("specs/subject.yaml", &spec).run().is("pass", &[]);
+    let seen = tool.file("specs/subject.yaml", &spec).run();
+    seen.is("pass", &[]);
+    // What is built stays as a cache; this one is nobody's.
+    remove(seen.spec()["digest"].as_str().unwrap());
 }
 
 #[test]
@@ -66,6 +72,49 @@ fn an_archive_of_docker_save_is_loaded_and_goes_away_again() {
 }
 
 #[test]
+fn specs_of_one_archive_share_it() {
+    let image = engine::fixture_with(&["80/tcp"], &["LABEL saved=shared"]);
+    let bytes = saved(&image);
+    remove(&image);
+    let spec = format!("archive: web.tar\n{OPEN}");
+    let tool = Tool::new(&["test", "--jobs", "2"])
+        .file("specs/one.yaml", &spec)
+        .file("specs/two.yaml", &spec)
+        .file("specs/three.yaml", &spec);
+    fs::write(tool.path().join("specs/web.tar"), &bytes).unwrap();
+    let seen = tool.run();
+    assert_eq!(seen.code, Some(0), "{seen}");
+    assert_eq!(seen.stderr.matches("loading").count(), 1, "{seen}");
+}
+
+/// The name of a configuration in an archive proves nothing: what is in the archive is looked at.
+#[test]
+fn an_archive_is_not_taken_at_its_word() {
+    let good = engine::fixture_with(&[], &["LABEL saved=good"]);
+    let id = engine::id(&good);
+    let hash = id.strip_prefix("sha256:").unwrap();
+    let manifest = format!(r#"[{{"Config":"{hash}.json","RepoTags":null,"Layers":[]}}]"#);
+    let config =
+        r#"{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, text) in [(format!("{hash}.json"), config), ("manifest.json".to_owned(), &manifest)]
+    {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(text.len() as u64);
+        builder.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    let tool = Tool::gate(
+        "archive: web.tar\nrun: { command: [sleep] }\nexpose: []\nwatch: 0s\nscan: off\n",
+    );
+    fs::write(tool.path().join("specs/web.tar"), builder.into_inner().unwrap()).unwrap();
+    let seen = tool.run();
+    assert_eq!(seen.code, Some(3), "{seen}");
+    assert_ne!(seen.spec()["digest"], id.as_str(), "{seen}");
+    remove(&good);
+}
+
+#[test]
 fn an_oci_layout_is_loaded() {
     let image = engine::fixture_with(&["80/tcp"], &["LABEL saved=oci"]);
     let bytes = oci(&saved(&image));
@@ -97,10 +146,8 @@ fn an_archive_that_is_none_says_so() {
 fn remove(image: &str) {
     let docker = engine::docker();
     engine::runtime().block_on(async {
-        docker
-            .remove_image(image, None::<bollard::query_parameters::RemoveImageOptions>, None)
-            .await
-            .unwrap();
+        let all = RemoveImageOptionsBuilder::default().force(true).build();
+        docker.remove_image(image, Some(all), None).await.unwrap();
     });
 }
 

@@ -168,6 +168,15 @@ fn a_port_must_speak_what_the_entry_says() {
 }
 
 #[test]
+fn a_port_on_loopback_can_be_asked_too() {
+    let rest = "expose:\n  - { port: 80/tcp, bind: loopback, speaks: http }";
+    Tool::subject(&[], &["http:127.0.0.1:80"], rest).run().is("pass", &[]);
+    Tool::subject(&[], &["tcp:127.0.0.1:80"], rest)
+        .run()
+        .is("fail", &["fail wrong-protocol 80/tcp listener :3"]);
+}
+
+#[test]
 fn an_udp_client_is_a_note_and_an_udp_server_is_not() {
     let seen = Tool::subject(&[], &["client:0.0.0.0:0"], "expose: []\nwatch: 500ms").run();
     assert_eq!(seen.code, Some(0), "{seen}");

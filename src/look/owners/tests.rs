@@ -35,6 +35,7 @@ fn every_process_that_holds_a_socket_owns_it() {
     assert!(census.complete);
     // One is in the namespace only, one in the control group only; both are the container's.
     assert_eq!(pids(&census, 77), [1, 2, 3]);
+    assert!(census.elsewhere, "what the third listens on where it is now is not seen");
     assert!(pids(&census, 78).is_empty(), "nobody asked");
 }
 
@@ -44,7 +45,7 @@ fn a_holder_outside_is_no_owner() {
     fake.process(99, HOST_NETNS, "0::/system.slice/docker.service\n");
     fake.descriptor(99, 3, "socket:[77]");
     let census = look(&fake, &[77]);
-    assert!(census.complete && census.holders.is_empty());
+    assert!(census.complete && census.holders.is_empty() && !census.elsewhere);
 }
 
 /// What cannot be read may hold anything, so the census is not complete.

@@ -81,7 +81,9 @@ fn only_some_sockets_accept_traffic() {
         (Table::Udplite, "00000000:0035", any, 0x07, true),
         (Table::Raw, "00000000:0001", any, 0x07, true),
         (Table::Raw, "00000000:00FF", any, 0x07, false),
-        (Table::Raw, "00000000:0001", "0200000A:0000", 0x01, false),
+        // A peer's address alone lets in whatever that host sends.
+        (Table::Raw, "00000000:0001", "0200000A:0000", 0x01, true),
+        (Table::Udp, "00000000:0035", "0200000A:0000", 0x01, true),
     ];
     for (table, local, remote, state, accepts) in cases {
         let text = format!("{}{}", header(table), line(local, remote, state));

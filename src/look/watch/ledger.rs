@@ -42,6 +42,8 @@ pub(super) struct Ledger {
     listening: BTreeSet<Port>,
     missed: BTreeMap<Port, (u8, Duration)>,
     lost: BTreeMap<Port, Duration>,
+    /// The ports that had a socket in some sample of the watch phase, or when it began.
+    during: BTreeSet<Port>,
     samples: u32,
     watch_phase: Option<Duration>,
     last: Duration,
@@ -79,6 +81,12 @@ impl Ledger {
         self.listening.clear();
         for socket in accepting {
             self.listening.insert(socket.port);
+            // It came back, and only now is it watched: a server that listens for a moment while it
+            // sets itself up, and again when it is ready, has lost nothing.
+            if self.watch_phase.is_some() && self.during.insert(socket.port) {
+                self.lost.remove(&socket.port);
+                self.missed.remove(&socket.port);
+            }
             let seen = self.sockets.entry((socket.port, socket.address)).or_insert_with(|| Seen {
                 first: at,
                 last: at,
@@ -133,9 +141,11 @@ impl Ledger {
         }
     }
 
-    /// From now on a port without a socket counts as lost.
+    /// From now on a port that loses its socket counts as lost, and one that had a socket before
+    /// and never again.
     pub(super) fn begin_watch_phase(&mut self, at: Duration) {
         self.watch_phase.get_or_insert(at);
+        self.during.extend(&self.listening);
     }
 
     /// Takes in what a search for the holders of `sought` found.

@@ -14,7 +14,8 @@ use crate::spec::{
 };
 
 const SUBJECTS: &[&str] = &["image", "build", "archive"];
-/// What a companion is, the keys of `run` but `publish`, and `ready`.
+/// What a companion is, the keys of `run` but `publish` and `egress` (which hold for the spec as a
+/// whole), and `ready`.
 const KEYS: &[&str] = &[
     "image",
     "build",
@@ -30,7 +31,6 @@ const KEYS: &[&str] = &[
     "cap_add",
     "memory",
     "pids",
-    "egress",
 ];
 
 /// Each is a container of its own.

@@ -544,7 +544,7 @@ fn names_platforms_and_rules() {
 fn companions() {
     let spec = ok(&with(
         "needs:\n  db: {image: 'postgres:17', env: {POSTGRES_PASSWORD: x}, ready: {port: 5432/tcp}}\n  \
-         a: {archive: a.tar, command: [x], egress: deny}",
+         a: {archive: a.tar, command: [x]}",
     ));
     let names: Vec<_> = spec.needs.iter().map(|companion| companion.name.as_str()).collect();
     assert_eq!(names, ["a", "db"]);

@@ -22,7 +22,7 @@ fn found(holders: &[(u64, &[u32])], complete: bool) -> Census {
         .iter()
         .map(|(inode, pids)| (*inode, pids.iter().copied().map(owner).collect()))
         .collect();
-    Census { holders, complete }
+    Census { holders, complete, elsewhere: false }
 }
 
 /// What the only socket's owners are.
@@ -47,6 +47,22 @@ fn anything_seen_once_counts() {
     assert_eq!((sockets[0].first_seen, sockets[0].last_seen), (ms(20), ms(30)));
     assert!(ledger.listening().is_empty());
     assert_eq!(ledger.samples(), 4);
+}
+
+#[test]
+fn what_listens_for_a_moment_before_the_watch_and_again_in_it_is_not_lost() {
+    let mut ledger = Ledger::default();
+    ledger.note(ms(10), &[http(1)]);
+    ledger.note(ms(20), &[]);
+    ledger.begin_watch_phase(ms(25));
+    ledger.note(ms(30), &[]);
+    ledger.note(ms(40), &[]);
+    assert!(!ledger.lost().is_empty(), "it may never come back");
+    ledger.note(ms(50), &[http(2)]);
+    assert!(ledger.lost().is_empty());
+    ledger.note(ms(60), &[]);
+    ledger.note(ms(70), &[]);
+    assert_eq!(ledger.lost().get(&HTTP), Some(&ms(60)));
 }
 
 /// Two samples in a row of the watch phase, no less and no earlier.

@@ -1,0 +1,45 @@
+//! Asking a port that only the container itself reaches.
+//!
+//! A thread of ours enters the container's network namespace for the length of one question, and
+//! connects to loopback there. It is no process of the container, and nothing of the container is
+//! changed. This needs `CAP_SYS_ADMIN`: where that is missing, such a port cannot be asked.
+
+use std::{fs::File, time::Duration};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::{Target, process::Subject, speak::ask};
+use crate::{observation::Spoken, socket::Port, spec::Speaks};
+
+/// Asks `port` on the container's loopback what it speaks. It takes `within` at most.
+pub async fn ask_inside(target: Target, port: Port, wanted: Speaks, within: Duration) -> Spoken {
+    let (answer, told) = tokio::sync::oneshot::channel();
+    // A thread of its own: a namespace is a thread's, and it must not go back to a pool.
+    let asking = std::thread::Builder::new().name("portlid-inside".to_owned()).spawn(move || {
+        let spoken = enter_and_ask(&target, port, wanted, within).unwrap_or(Spoken::NotAsked);
+        let _ = answer.send(spoken);
+    });
+    match asking {
+        Ok(_) => told.await.unwrap_or(Spoken::NotAsked),
+        Err(_) => Spoken::NotAsked,
+    }
+}
+
+fn enter_and_ask(target: &Target, port: Port, wanted: Speaks, within: Duration) -> Option<Spoken> {
+    let subject = Subject::open(&target.proc_root, target.pid, &target.container).ok()?;
+    let namespace = File::open(target.proc_root.join(format!("{}/ns/net", target.pid))).ok()?;
+    // The path could by now lead to another process: it must be the one that is watched.
+    let opened = rustix::fs::fstat(&namespace).ok()?.st_ino;
+    if opened != subject.netns() {
+        return None;
+    }
+    move_into_link_name_space(
+        std::os::fd::AsFd::as_fd(&namespace),
+        Some(LinkNameSpaceType::Network),
+    )
+    .ok()?;
+    // Sockets belong to the namespace of the thread that makes them, so the runtime stays on it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let loopback = [std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()];
+    Some(runtime.block_on(ask(&loopback, port, Some(wanted), within)))
+}
