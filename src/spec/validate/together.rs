@@ -42,7 +42,7 @@ pub(super) fn check_overlaps(allowed: &[Allowed], faults: &mut Faults) {
     }
 }
 
-/// A protocol of which every port is allowed is not gated at all.
+/// A protocol of which most ports are allowed is not gated at all.
 pub(super) fn check_everything(node: &Node, allowed: &[Allowed], faults: &mut Faults) {
     for protocol in Protocol::ALL {
         let (lowest, highest): (u16, u16) =
