@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
-use crate::{engine::PullPolicy, spec::Scan};
+use crate::{engine::PullPolicy, run::LookFrom, spec::Scan};
 
 /// Keeps every port of a container image shut, unless a spec file says that it may be open.
 #[derive(Debug, Parser)]
@@ -95,6 +95,9 @@ pub struct Test {
     /// Look at another image for the spec of that name; may be repeated.
     #[arg(long, value_name = "NAME=REF", value_parser = replacement)]
     pub image: Vec<(String, String)>,
+    /// Where to look: in this process (as root, beside the engine), or by a scout, a helper container.
+    #[arg(long, value_name = "WHERE", default_value = "auto")]
+    pub look: LookChoice,
     /// How many specs to run at once.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -120,6 +123,27 @@ pub struct ReportFile {
 pub enum ReportFormat {
     /// Everything that is known, for programs.
     Json,
+}
+
+/// Where the look is done.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LookChoice {
+    /// In this process where it can see for itself, else by a scout.
+    Auto,
+    /// In this process.
+    Here,
+    /// By a scout.
+    Scout,
+}
+
+impl From<LookChoice> for LookFrom {
+    fn from(choice: LookChoice) -> Self {
+        match choice {
+            LookChoice::Auto => Self::Auto,
+            LookChoice::Here => Self::Here,
+            LookChoice::Scout => Self::Scout,
+        }
+    }
 }
 
 /// When images are pulled.

@@ -106,6 +106,7 @@ fn test(test: Test, global: &Global) -> Exit {
     }
     let options = Options {
         engine: global.engine.clone(),
+        look: test.look.into(),
         pull: test.pull.into(),
         watch: test.watch,
         scan: test.scan.map(Into::into),

@@ -51,7 +51,11 @@ pub fn main() -> ExitCode {
     if let Some(code) = engine::serve_reaper() {
         return code;
     }
+    if engine::is_helper() {
+        return scout();
+    }
     engine::enable_reaper();
+    engine::enable_scout();
     let arguments = Arguments::from_args();
     if arguments.test_threads == Some(0) {
         // libtest-mimic would wait for ever.
@@ -82,6 +86,19 @@ pub fn main() -> ExitCode {
             FAILED.into()
         }
         None => outcome.conclusion.exit_code(),
+    }
+}
+
+/// The whole life of this executable as a scout.
+#[must_use]
+pub fn scout() -> ExitCode {
+    match runtime() {
+        Some(runtime) => {
+            runtime.block_on(crate::look::serve_scout());
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            ExitCode::SUCCESS
+        }
+        None => ExitCode::FAILURE,
     }
 }
 

@@ -23,6 +23,7 @@
 
 mod control;
 mod error;
+mod eyes;
 #[cfg(test)]
 mod fixture;
 mod glance;
@@ -30,6 +31,7 @@ mod inside;
 mod owners;
 mod process;
 mod scan;
+mod scout;
 mod speak;
 pub mod tables;
 mod watch;
@@ -41,9 +43,11 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     control::control,
     error::{Cause, LookError},
+    eyes::{Eyes, Vigil},
     inside::ask_inside,
     process::{Identity, TableState},
     scan::{AddressReport, SCAN_WITHIN, ScanReport, ScanRequest, scan, scan_blocking},
+    scout::{FarWatch, Scout, serve as serve_scout},
     speak::{ASK_WITHIN, ask},
     watch::{Sighting, Status, Watch},
 };

@@ -9,6 +9,10 @@ fn main() -> ExitCode {
     if let Some(code) = engine::serve_reaper() {
         return code;
     }
+    if engine::is_helper() {
+        return portlid::harness::scout();
+    }
     engine::enable_reaper();
+    engine::enable_scout();
     command::run(Cli::parse()).into()
 }

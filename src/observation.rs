@@ -192,7 +192,7 @@ impl ScanResult {
 }
 
 /// What came of asking a port what it speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Spoken {
     /// It speaks this.
     Recognised(Speaks),

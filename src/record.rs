@@ -196,6 +196,8 @@ pub struct Evidence {
     pub container: String,
     /// The inode of the network namespace that was read.
     pub network_namespace: u64,
+    /// Where the look was done: `here` or `scout`.
+    pub looked_from: &'static str,
     /// The positive controls that were seen.
     pub controls: Vec<String>,
 }

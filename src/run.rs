@@ -11,7 +11,10 @@ use std::{
     any::Any,
     collections::BTreeMap,
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -22,7 +25,7 @@ use crate::{
     engine::{Engine, EngineError, Image, Progress, PullPolicy, Scene, chain},
     foreign::Foreign,
     judgement::{Verdict, judge},
-    look::LookError,
+    look::{Eyes, LookError, Scout},
     observation::Observation,
     record::{EngineName, LeftBehind, Reason, Record},
     rule::{Level, Rule},
@@ -34,6 +37,8 @@ use crate::{
 pub struct Options {
     /// The engine's endpoint.
     pub engine: Option<String>,
+    /// Where the look is done.
+    pub look: LookFrom,
     /// When images are pulled.
     pub pull: PullPolicy,
     /// Replaces every spec's `watch`.
@@ -44,12 +49,29 @@ pub struct Options {
     pub images: BTreeMap<String, String>,
 }
 
+/// Where the look is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LookFrom {
+    /// In this process where it can see for itself, else by a scout.
+    #[default]
+    Auto,
+    /// In this process.
+    Here,
+    /// By a scout: a helper container beside the subjects.
+    Scout,
+}
+
 /// One run over many specs: they share the engine, its reaper and the positive control.
 pub struct Session {
     options: Options,
     progress: Progress,
     engine: OnceCell<Result<Engine, Arc<EngineError>>>,
-    control: OnceCell<Result<(), LookError>>,
+    /// This process's own eyes, once they were seen to work.
+    here: OnceCell<Result<(), LookError>>,
+    /// The scout, once one was needed.
+    scout: OnceCell<Result<Eyes, Arc<Stop>>>,
+    /// Whether this process turned out not to see the containers.
+    is_blind: AtomicBool,
     interrupted: watch::Sender<Option<u8>>,
 }
 
@@ -64,6 +86,8 @@ impl std::fmt::Debug for Session {
 enum Stop {
     Engine(EngineError),
     Look(LookError),
+    /// What stopped an earlier spec of the run, too.
+    Shared(Arc<Self>),
 }
 
 impl From<EngineError> for Stop {
@@ -102,7 +126,9 @@ impl Session {
             options,
             progress,
             engine: OnceCell::new(),
-            control: OnceCell::new(),
+            here: OnceCell::new(),
+            scout: OnceCell::new(),
+            is_blind: AtomicBool::new(false),
             interrupted: watch::Sender::new(None),
         }
     }
@@ -147,7 +173,18 @@ impl Session {
             engine = self.engine() => engine,
         };
         match engine {
-            Ok(engine) => self.check_with(engine, spec).await,
+            Ok(engine) => {
+                let was_here = self.looks_here(engine);
+                let (record, cannot_see) = self.check_with(engine, spec).await;
+                if !(cannot_see && was_here && self.options.look == LookFrom::Auto) {
+                    return record;
+                }
+                // Once more from its beginning, by a scout, who sees from the first moment on.
+                self.is_blind.store(true, Ordering::Relaxed);
+                let (mut again, _) = self.check_with(engine, spec).await;
+                again.left_behind.extend(record.left_behind);
+                again
+            }
             Err(error) => Record::inconclusive(spec, reason(&Stop::Engine(error))),
         }
     }
@@ -217,7 +254,38 @@ impl Session {
         }
     }
 
-    async fn check_with(&self, engine: &Engine, spec: &Spec) -> Record {
+    /// Whether the look is done in this process.
+    fn looks_here(&self, engine: &Engine) -> bool {
+        match self.options.look {
+            LookFrom::Here => true,
+            LookFrom::Scout => false,
+            // Only root sees what other users' processes hold.
+            LookFrom::Auto => {
+                !self.is_blind.load(Ordering::Relaxed)
+                    && engine.is_local()
+                    && rustix::process::geteuid().is_root()
+            }
+        }
+    }
+
+    /// Who looks, with their positive control seen.
+    async fn eyes(&self, engine: &Engine) -> Result<Eyes, Stop> {
+        if self.looks_here(engine) {
+            self.here.get_or_init(|| Eyes::Here.control()).await.clone()?;
+            return Ok(Eyes::Here);
+        }
+        let start = || async {
+            let (input, output) = engine.start_helper().await.map_err(Stop::from)?;
+            let eyes = Eyes::Far(Arc::new(Scout::new(input, output)));
+            eyes.control().await.map_err(Stop::from)?;
+            Ok(eyes)
+        };
+        let scout = self.scout.get_or_init(|| async { start().await.map_err(Arc::new) }).await;
+        scout.clone().map_err(Stop::Shared)
+    }
+
+    /// The record of the spec, and whether nobody here could see the container.
+    async fn check_with(&self, engine: &Engine, spec: &Spec) -> (Record, bool) {
         let mut scene = Scene::new(engine, &spec.name);
         let mut notes = Notes {
             record: Record::inconclusive(
@@ -240,10 +308,12 @@ impl Session {
         };
         let container = notes.container.take();
         let mut record = notes.record;
+        let mut is_blind = false;
         match outcome {
             Ok(Ok(seen)) => record.judged(spec, &seen, judge(spec, &seen)),
             Ok(Err(stop)) => {
                 stopped(&mut record, spec, notes.partial.as_ref(), &stop);
+                is_blind = cannot_see(&stop);
                 if let Stop::Engine(error) = &stop {
                     record.log = error.log().to_vec();
                 }
@@ -262,7 +332,22 @@ impl Session {
             record.log = scene.log(&container).await;
         }
         record.left_behind = scene.clear().await;
-        record
+        (record, is_blind)
+    }
+}
+
+/// Whether somebody beside the container might see what could not be seen from here.
+fn cannot_see(stop: &Stop) -> bool {
+    match stop {
+        Stop::Look(LookError::Unreadable { cause, .. }) => cause.is_denied(),
+        Stop::Look(error) => matches!(
+            error,
+            LookError::NoProcess { .. }
+                | LookError::Stranger { .. }
+                | LookError::Unverified { .. }
+                | LookError::Void { .. }
+        ),
+        Stop::Engine(_) | Stop::Shared(_) => false,
     }
 }
 
@@ -296,6 +381,7 @@ fn reason(stop: &Stop) -> Reason {
         Stop::Look(error) => {
             Reason { message: chain(error), hint: error.hint().map(str::to_owned) }
         }
+        Stop::Shared(stop) => reason(stop),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -20,6 +20,7 @@ use super::{
     archive,
     endpoint::{Endpoint, Environment, Found},
     error::{Cause, EngineError},
+    helper::Helper,
     image::Image,
     labels, podman, reaper,
 };
@@ -43,6 +44,8 @@ pub struct Engine {
     /// Images that were resolved, so that two specs of one image pull or build it once.
     pub(super) images: Mutex<HashMap<String, Arc<OnceCell<Image>>>>,
     pub(super) reaper: OnceCell<Option<reaper::Reaper>>,
+    /// The container that a scout lives in, if one was started.
+    helper: Mutex<Option<Helper>>,
     /// The runtime that Podman uses; it does not name it container by container.
     pub(super) default_runtime: Option<String>,
     /// The archives that were loaded for this run.
@@ -134,6 +137,7 @@ impl Engine {
             progress,
             images: Mutex::default(),
             reaper: OnceCell::new(),
+            helper: Mutex::default(),
             default_runtime,
             loaded: Mutex::default(),
             service: None,
@@ -166,6 +170,11 @@ impl Engine {
         self.endpoint.url.starts_with("unix://")
     }
 
+    /// The container that a scout lives in.
+    pub(super) fn helper(&self) -> MutexGuard<'_, Option<Helper>> {
+        self.helper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes down an archive that is to be unloaded at the end of the run.
     pub(super) fn note_loaded(&self, loaded: archive::Loaded) {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).push(loaded);
@@ -175,7 +184,7 @@ impl Engine {
     pub async fn clear(&self) -> Vec<LeftBehind> {
         let loaded =
             std::mem::take(&mut *self.loaded.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut left = Vec::new();
+        let mut left = self.remove_helper().await;
         for loaded in loaded {
             left.extend(archive::unload(self, loaded).await);
         }

@@ -29,6 +29,8 @@ pub struct Inspection {
     pub life: Life,
     /// The addresses that neighbours reach it by.
     pub addresses: Vec<IpAddr>,
+    /// The names of the networks that it is on.
+    pub networks: Vec<String>,
     /// What is published on the host.
     pub published: Vec<Published>,
     /// Where the engine keeps the container's network namespace.
@@ -130,9 +132,9 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
         HealthStatusEnum::STARTING | HealthStatusEnum::UNHEALTHY => Some(false),
         HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => None,
     });
-    let mut addresses: Vec<IpAddr> = network
-        .networks
-        .unwrap_or_default()
+    let networks = network.networks.unwrap_or_default();
+    let names = networks.keys().cloned().collect();
+    let mut addresses: Vec<IpAddr> = networks
         .into_values()
         .flat_map(|endpoint| [endpoint.ip_address, endpoint.global_ipv6_address])
         .flatten()
@@ -154,6 +156,7 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
             out_of_memory: state.oom_killed.unwrap_or_default(),
         },
         addresses,
+        networks: names,
         published: published(network.ports.unwrap_or_default()),
         sandbox: network.sandbox_key.filter(|key| !key.is_empty()).map(PathBuf::from),
         runtime: host.runtime,

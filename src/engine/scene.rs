@@ -50,11 +50,13 @@ pub struct Scene<'a> {
     spec: &'a str,
     containers: Vec<Made>,
     networks: Vec<Made>,
+    /// Networks of others that the helper was put on.
+    visited: Vec<String>,
 }
 
 /// A container or network that was asked for.
 #[derive(Debug)]
-struct Made {
+pub(super) struct Made {
     name: String,
     /// The request that makes it, until it is answered. It goes on even if nobody waits for it.
     pending: Option<JoinHandle<Result<(), Error>>>,
@@ -63,6 +65,11 @@ struct Made {
 }
 
 impl Made {
+    /// Something that was surely made.
+    pub(super) fn of(name: String) -> Self {
+        Self { name, pending: None, volumes: Vec::new() }
+    }
+
     fn new(name: &str, pending: JoinHandle<Result<(), Error>>) -> Self {
         Self { name: name.to_owned(), pending: Some(pending), volumes: Vec::new() }
     }
@@ -107,7 +114,7 @@ impl<'a> Scene<'a> {
     /// An empty scene for the spec of that name.
     #[must_use]
     pub fn new(engine: &'a Engine, spec: &'a str) -> Self {
-        Self { engine, spec, containers: Vec::new(), networks: Vec::new() }
+        Self { engine, spec, containers: Vec::new(), networks: Vec::new(), visited: Vec::new() }
     }
 
     /// The engine.
@@ -144,7 +151,25 @@ impl<'a> Scene<'a> {
         if let Some(made) = self.networks.last_mut() {
             made.answer("create a network").await?;
         }
+        // A scout must be a neighbour to see what a neighbour sees.
+        engine.join_helper(&name).await?;
         Ok(name)
+    }
+
+    /// Puts the helper, if there is one, on the networks of a container that somebody else started.
+    ///
+    /// # Errors
+    ///
+    /// If the engine refuses.
+    pub async fn visit(&mut self, inspection: &Inspection) -> Result<(), EngineError> {
+        for network in &inspection.networks {
+            // Where the helper is already.
+            if !matches!(network.as_str(), "bridge" | "podman") {
+                self.visited.push(network.clone());
+                self.engine.join_helper(network).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes and starts a container.
@@ -216,7 +241,11 @@ impl<'a> Scene<'a> {
         let engine = self.engine;
         let removals = self.containers.into_iter().map(|made| remove_container(engine, made));
         let mut left: Vec<LeftBehind> = join_all(removals).await.into_iter().flatten().collect();
+        for network in &self.visited {
+            engine.part_helper(network).await;
+        }
         for network in self.networks {
+            engine.part_helper(&network.name).await;
             left.extend(remove_network(engine, network).await);
         }
         left
@@ -331,7 +360,7 @@ fn bindings(
 }
 
 /// Removes a container and its anonymous volumes, and verifies that they are gone.
-async fn remove_container(engine: &Engine, mut made: Made) -> Vec<LeftBehind> {
+pub(super) async fn remove_container(engine: &Engine, mut made: Made) -> Vec<LeftBehind> {
     let settled = made.settle().await;
     let Made { name, volumes, .. } = made;
     let left_behind = |why: String| {

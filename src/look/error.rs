@@ -150,6 +150,12 @@ pub enum LookError {
         /// What should have been seen.
         what: String,
     },
+    /// The helper that was to look does not.
+    #[error("the scout does not look: {why}")]
+    Scout {
+        /// What became of it.
+        why: String,
+    },
     /// Something of our own broke.
     #[error("the look broke off: {what}")]
     Internal {
@@ -163,6 +169,9 @@ impl LookError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Scout { .. } => {
+                Some("the engine's log may say why the helper container does not run")
+            }
             Self::NoProcess { .. } => {
                 Some("the container has ended, or its processes are on another machine")
             }

@@ -105,6 +105,7 @@ struct EvidenceRow<'a> {
     tables: &'a [String],
     container: &'a str,
     network_namespace: u64,
+    looked_from: &'static str,
     controls: &'a [String],
 }
 
@@ -220,6 +221,7 @@ fn evidence(evidence: &Evidence) -> EvidenceRow<'_> {
         tables: &evidence.tables,
         container: &evidence.container,
         network_namespace: evidence.network_namespace,
+        looked_from: evidence.looked_from,
         controls: &evidence.controls,
     }
 }

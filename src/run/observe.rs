@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     engine::{EngineError, Image, Inspection, Running, Scene, Unfit},
-    look::{self, LookError, ScanReport, ScanRequest, Sighting, TableState, Target, Watch},
+    look::{self, Eyes, LookError, ScanReport, ScanRequest, Sighting, TableState, Target, Vigil},
     observation::{Answer, Observation, Published, PublishedBy, ScanResult, Spoken},
     record::Evidence,
     socket::{Port, PortRange, Protocol},
@@ -38,19 +38,17 @@ impl Session {
         spec: &Spec,
         notes: &mut Notes,
     ) -> Result<Observation, Stop> {
-        let engine = scene.engine();
-        if !engine.is_local() {
-            // Before anything is pulled or started for nothing.
-            return Err(
-                EngineError::Unfit(Unfit::OutOfSight(engine.name().endpoint.clone())).into()
-            );
-        }
-        let (image, running) = self.start(scene, spec, notes).await?;
+        // Before anything is started, so that nothing is missed while a scout gets ready.
+        let eyes = self.eyes(scene.engine()).await?;
+        let (image, running) = self.start(scene, &eyes, spec, notes).await?;
         notes.of(&image);
         notes.container = Some(running.inspection.id.clone());
-        let view = View { spec, image: &image, running: &running, scene };
+        if matches!(spec.subject, Subject::Container(_)) {
+            scene.visit(&running.inspection).await?;
+        }
+        let view = View { spec, image: &image, running: &running, scene, eyes: &eyes };
         view.is_fit()?;
-        let watch = match Watch::begin(&target(&running)) {
+        let watch = match eyes.begin(target(&running)).await {
             Ok(watch) => watch,
             Err(error) => {
                 return Err(match (view.why_gone(error).await, &spec.ready.when) {
@@ -73,18 +71,17 @@ impl Session {
                 }
                 Err(match stop {
                     Stop::Look(error) => view.why_gone(error).await,
-                    stop @ Stop::Engine(_) => stop,
+                    stop @ (Stop::Engine(_) | Stop::Shared(_)) => stop,
                 })
             }
         }
     }
 
     /// Waits for readiness, then watches and scans.
-    async fn look(&self, view: &View<'_, '_>, watch: &Watch) -> Result<Answers, Stop> {
+    async fn look(&self, view: &View<'_, '_>, watch: &Vigil) -> Result<Answers, Stop> {
         let (engine, spec) = (view.scene.engine(), view.spec);
         // Only now, when the first sample is taken, so that nothing is missed meanwhile.
-        look::can_see(&target(view.running))?;
-        self.eyes_work().await?;
+        view.eyes.can_see(target(view.running)).await?;
 
         let required: BTreeSet<Port> = spec.required().map(|(_, port)| port).collect();
         readiness::subject(engine, view.running, watch, &spec.ready, &required).await?;
@@ -105,15 +102,6 @@ impl Session {
             } => looked,
         }
     }
-
-    /// The positive control, once per run.
-    async fn eyes_work(&self) -> Result<(), LookError> {
-        let control = || async {
-            let control = tokio::task::spawn_blocking(look::control).await;
-            control.unwrap_or_else(|error| Err(LookError::Internal { what: error.to_string() }))
-        };
-        self.control.get_or_init(control).await.clone()
-    }
 }
 
 /// What neighbours were answered.
@@ -128,6 +116,7 @@ struct View<'a, 'b> {
     image: &'a Image,
     running: &'a Running,
     scene: &'a Scene<'b>,
+    eyes: &'a Eyes,
 }
 
 impl View<'_, '_> {
@@ -159,12 +148,12 @@ impl View<'_, '_> {
     }
 
     /// Whether the spec waited for the container's end, and it came.
-    fn is_over(&self, watch: &Watch) -> bool {
+    fn is_over(&self, watch: &Vigil) -> bool {
         matches!(self.spec.ready.when, ReadyWhen::Exit(_)) && watch.ended().is_some()
     }
 
     /// Scans as the spec says.
-    async fn scan(&self, watch: &Watch) -> Result<ScanReport, Stop> {
+    async fn scan(&self, watch: &Vigil) -> Result<ScanReport, Stop> {
         if self.spec.scan == Scan::Off {
             return Ok(no_scan());
         }
@@ -182,12 +171,12 @@ impl View<'_, '_> {
         } else {
             ScanRequest::only(addresses, listed)
         };
-        Ok(look::scan(request).await?)
+        Ok(self.eyes.scan(request).await?)
     }
 
     /// Tries those ports once more that listen and were not open: they may have opened after the
     /// scan had passed them.
-    async fn second_look(&self, watch: &Watch, mut first: ScanReport) -> Result<ScanReport, Stop> {
+    async fn second_look(&self, watch: &Vigil, mut first: ScanReport) -> Result<ScanReport, Stop> {
         if first.result.scanned == 0 {
             return Ok(first);
         }
@@ -196,7 +185,7 @@ impl View<'_, '_> {
             .filter(|&number| first.result.answer(Port::tcp(number)) != Some(Answer::Open))
             .collect();
         if !late.is_empty() {
-            let second = look::scan(ScanRequest::only(self.addresses(), late)).await?;
+            let second = self.eyes.scan(ScanRequest::only(self.addresses(), late)).await?;
             first.result.answers.extend(second.result.answers);
         }
         Ok(first)
@@ -205,7 +194,7 @@ impl View<'_, '_> {
     /// Ends the watch, and makes sure that the container is still the same.
     async fn conclude(
         &self,
-        watch: Watch,
+        watch: Vigil,
         Answers { scan, spoken }: Answers,
         notes: &mut Notes,
     ) -> Result<Observation, Stop> {
@@ -241,7 +230,7 @@ impl View<'_, '_> {
         Ok(seen)
     }
 
-    async fn ask(&self, watch: &Watch) -> BTreeMap<Port, Spoken> {
+    async fn ask(&self, watch: &Vigil) -> BTreeMap<Port, Spoken> {
         let addresses = &self.running.inspection.addresses;
         let asked = watch.listening().into_iter().filter_map(|port| {
             let (_, entry) = self.spec.entry_for(port)?;
@@ -251,7 +240,7 @@ impl View<'_, '_> {
                     let target = target(self.running);
                     look::ask_inside(target, port, wanted, look::ASK_WITHIN).await
                 } else {
-                    look::ask(addresses, port, Some(wanted), look::ASK_WITHIN).await
+                    self.eyes.ask(addresses, port, Some(wanted), look::ASK_WITHIN).await
                 };
                 (port, spoken)
             })
@@ -324,6 +313,10 @@ impl View<'_, '_> {
             tables: read.map(|(table, _)| table.path().to_owned()).collect(),
             container: self.running.inspection.id.clone(),
             network_namespace: sighting.netns,
+            looked_from: match self.eyes {
+                Eyes::Here => "here",
+                Eyes::Far(_) => "scout",
+            },
             controls: controls(scan),
         }
     }

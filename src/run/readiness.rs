@@ -14,7 +14,7 @@ use super::{Stop, observe::target};
 use crate::{
     engine::{Condition, Engine, EngineError, Inspection, Running, wait_for},
     foreign::shown,
-    look::{LookError, Watch},
+    look::{Eyes, LookError, Vigil},
     socket::Port,
     spec::{Ready, ReadyWhen},
 };
@@ -23,7 +23,7 @@ use crate::{
 pub(super) async fn subject(
     engine: &Engine,
     running: &Running,
-    watch: &Watch,
+    watch: &Vigil,
     ready: &Ready,
     required: &BTreeSet<Port>,
 ) -> Result<(), Stop> {
@@ -67,6 +67,7 @@ pub(super) async fn subject(
 /// Waits for a companion. Where nothing is stated, it is enough that it was started.
 pub(super) async fn companion(
     engine: &Engine,
+    eyes: &Eyes,
     running: &Running,
     ready: &Ready,
 ) -> Result<(), Stop> {
@@ -75,7 +76,7 @@ pub(super) async fn companion(
     let condition = match when {
         ReadyWhen::Required => return Ok(()),
         ReadyWhen::Port(port) => {
-            let looked = match Watch::begin(&target(running)) {
+            let looked = match eyes.begin(target(running)).await {
                 Ok(watch) => listens(&watch, *port, *within).await,
                 Err(error) => Err(error.into()),
             };
@@ -135,7 +136,7 @@ pub(super) async fn why_gone(engine: &Engine, running: &Running, error: LookErro
     }
 }
 
-async fn listens(watch: &Watch, port: Port, within: Duration) -> Result<(), Stop> {
+async fn listens(watch: &Vigil, port: Port, within: Duration) -> Result<(), Stop> {
     match timeout(within, watch.wait_until(|listening| listening.contains(&port))).await {
         Ok(listening) => Ok(listening?),
         Err(_) => Err(not_ready(format!("{port} does not listen"), within)),

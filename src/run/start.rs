@@ -8,6 +8,7 @@ use super::{Notes, Session, Stop, readiness};
 use crate::{
     engine::{EngineError, Image, Running, Scene, Unfit},
     foreign::shown,
+    look::Eyes,
     spec::{Companion, Egress, PublishMode, ReadyWhen, Spec, Subject},
 };
 
@@ -16,6 +17,7 @@ impl Session {
     pub(super) async fn start(
         &self,
         scene: &mut Scene<'_>,
+        eyes: &Eyes,
         spec: &Spec,
         notes: &mut Notes,
     ) -> Result<(Image, Running), Stop> {
@@ -40,7 +42,7 @@ impl Session {
             None
         };
         for (companion, image) in companions {
-            start_companion(scene, companion, &image, network.as_deref(), notes).await?;
+            start_companion(scene, eyes, companion, &image, network.as_deref(), notes).await?;
         }
         notes.container = None;
         let network = network.as_deref().map(|network| (network, None));
@@ -59,6 +61,7 @@ pub(super) fn publishing(spec: &Spec) -> PublishMode {
 
 async fn start_companion(
     scene: &mut Scene<'_>,
+    eyes: &Eyes,
     companion: &Companion,
     image: &Image,
     network: Option<&str>,
@@ -68,12 +71,13 @@ async fn start_companion(
     let started = scene.start(image, &companion.run, network, &PublishMode::None).await;
     let running = started.map_err(|error| of(companion, error))?;
     notes.container = Some(running.inspection.id.clone());
-    let ready = readiness::companion(scene.engine(), &running, &companion.ready).await;
+    let ready = readiness::companion(scene.engine(), eyes, &running, &companion.ready).await;
     ready.map_err(|stop| {
         of(
             companion,
             match stop {
                 Stop::Engine(error) => error,
+                Stop::Shared(stop) => return Stop::Shared(stop),
                 Stop::Look(error) => EngineError::Request {
                     what: "see whether it is ready".to_owned(),
                     cause: Box::new(error),

@@ -12,6 +12,7 @@ use std::{
 };
 
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     rule::{Level, Rule},
@@ -417,7 +418,7 @@ pub enum Publish {
 }
 
 /// A protocol that a port can be asked to speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Speaks {
     /// HTTP/1.
     Http,

@@ -24,6 +24,8 @@ mod readiness;
 mod readme;
 /// A registry in this process, with faults.
 mod registry;
+/// The look from a helper container.
+mod scout;
 /// What is looked at: images, archives, builds, running containers.
 mod subjects;
 /// Rules about the code itself.

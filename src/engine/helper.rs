@@ -1,0 +1,337 @@
+//! The helper container that a scout lives in: one per run, made of portlid's own executable.
+//!
+//! Nothing is pulled for it: the image is this executable and the shared libraries that it has
+//! mapped, loaded under a tag that is its hash. It sees every process of the engine's machine and
+//! may read their descriptors (`SYS_PTRACE`, `DAC_READ_SEARCH`), and nothing else: no other
+//! capability, a read-only root, no new privileges, no log.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use bollard::{
+    body_full,
+    container::{AttachContainerResults, LogOutput},
+    models::{
+        ContainerCreateBody, HostConfig, HostConfigLogConfig, NetworkConnectRequest,
+        NetworkDisconnectRequest,
+    },
+    query_parameters::{
+        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ImportImageOptionsBuilder,
+    },
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, future};
+use sha2::{Digest, Sha256};
+use tokio::{io::AsyncWrite, time::timeout};
+
+use super::{
+    client::{Engine, REQUEST, is_missing, request},
+    error::EngineError,
+    reaper,
+    scene::{Made, remove_container},
+};
+use crate::record::LeftBehind;
+
+/// The variable that makes portlid's executable a scout.
+const VARIABLE: &str = "PORTLID_SCOUT";
+/// The repository of the helper's image.
+const REPOSITORY: &str = "portlid-scout";
+
+static ENABLED: AtomicBool = AtomicBool::new(false);
+
+/// Says that this executable looks at [`is_helper`] first thing.
+pub fn enable() {
+    ENABLED.store(true, Ordering::Relaxed);
+}
+
+/// Whether this process was started as the helper's.
+#[must_use]
+pub fn is_helper() -> bool {
+    std::env::var_os(VARIABLE).is_some()
+}
+
+/// What is said to the helper and what it says.
+pub type Speech = (Pin<Box<dyn AsyncWrite + Send>>, Pin<Box<dyn Stream<Item = Bytes> + Send>>);
+
+/// A helper that runs.
+#[derive(Debug)]
+pub(super) struct Helper {
+    pub(super) name: String,
+}
+
+impl Engine {
+    /// Starts the run's helper container, and returns what speaks to the process in it.
+    ///
+    /// # Errors
+    ///
+    /// If this executable cannot be one, or the engine cannot start it.
+    pub async fn start_helper(&self) -> Result<Speech, EngineError> {
+        if !ENABLED.load(Ordering::Relaxed) {
+            return Err(EngineError::Request {
+                what: "start a scout".to_owned(),
+                cause: "this program is not portlid, nor does its `main` call \
+                        `portlid::harness::main()`"
+                    .into(),
+            });
+        }
+        reaper::ensure(self).await;
+        let image = self.helper_image().await?;
+        let name = self.new_name();
+        // Noted down first, so that it is removed whatever becomes of it.
+        *self.helper() = Some(Helper { name: name.clone() });
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let create = self.docker.create_container(Some(options), body(self, &image));
+        request("create the scout", REQUEST, create).await?;
+        let options = AttachContainerOptionsBuilder::default()
+            .stdin(true)
+            .stdout(true)
+            .stderr(false)
+            .stream(true)
+            .build();
+        let attach = self.docker.attach_container(&name, Some(options));
+        let AttachContainerResults { output, input } =
+            request("attach to the scout", REQUEST, attach).await?;
+        let start = self.docker.start_container(&name, None);
+        request("start the scout", REQUEST, start).await?;
+        let output = output.filter_map(|said| {
+            future::ready(match said {
+                Ok(LogOutput::StdOut { message } | LogOutput::Console { message }) => Some(message),
+                Ok(_) | Err(_) => None,
+            })
+        });
+        Ok((input, Box::pin(output)))
+    }
+
+    /// Makes the helper a neighbour on a network of the run's.
+    pub(super) async fn join_helper(&self, network: &str) -> Result<(), EngineError> {
+        let Some(container) = self.helper().as_ref().map(|helper| helper.name.clone()) else {
+            return Ok(());
+        };
+        let join = NetworkConnectRequest { container, ..NetworkConnectRequest::default() };
+        let connect = self.docker.connect_network(network, join);
+        request("connect the scout to the network", REQUEST, connect).await
+    }
+
+    /// Takes the helper off a network that is about to be removed.
+    pub(super) async fn part_helper(&self, network: &str) {
+        let Some(container) = self.helper().as_ref().map(|helper| helper.name.clone()) else {
+            return;
+        };
+        let part = NetworkDisconnectRequest { container, force: Some(true) };
+        // If that fails, removing the network says so.
+        let _ = timeout(REQUEST, self.docker.disconnect_network(network, part)).await;
+    }
+
+    /// Removes the helper, if there is one, and tells what could not be.
+    pub async fn remove_helper(&self) -> Vec<LeftBehind> {
+        let helper = self.helper().take();
+        match helper {
+            Some(Helper { name }) => remove_container(self, Made::of(name)).await,
+            None => Vec::new(),
+        }
+    }
+
+    /// Makes sure that the engine has the helper's image; returns its id or tag.
+    async fn helper_image(&self) -> Result<String, EngineError> {
+        let failed = |error: io::Error| EngineError::Request {
+            what: "make an image of this executable".to_owned(),
+            cause: Box::new(error),
+        };
+        let packed = tokio::task::spawn_blocking(pack).await.map_err(|it| failed(it.into()))?;
+        let Packed { tag, archive } = packed.map_err(failed)?;
+        match request("inspect the image", REQUEST, self.docker.inspect_image(&tag)).await {
+            Ok(_) => return Ok(tag),
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error),
+        }
+        self.tell("", "making a scout of this executable");
+        let options = ImportImageOptionsBuilder::default().quiet(true).build();
+        let mut answers = Box::pin(self.docker.import_image(options, body_full(archive), None));
+        while let Some(answer) =
+            request("load the scout's image", REQUEST, async { answers.next().await.transpose() })
+                .await?
+        {
+            drop(answer);
+        }
+        Ok(tag)
+    }
+}
+
+fn body(engine: &Engine, image: &str) -> ContainerCreateBody {
+    ContainerCreateBody {
+        image: Some(image.to_owned()),
+        labels: Some(engine.labels.clone()),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
+        host_config: Some(HostConfig {
+            pid_mode: Some("host".to_owned()),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            cap_add: Some(vec!["SYS_PTRACE".to_owned(), "DAC_READ_SEARCH".to_owned()]),
+            readonly_rootfs: Some(true),
+            security_opt: Some(vec!["no-new-privileges".to_owned()]),
+            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// The helper's image as `docker load` reads it.
+struct Packed {
+    tag: String,
+    archive: Bytes,
+}
+
+/// Packs this executable and its libraries.
+fn pack() -> io::Result<Packed> {
+    let executable = fs::read(std::env::current_exe()?)?;
+    let mut files: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
+    let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
+    for library in mapped_libraries()? {
+        let bytes = fs::read(&library)?;
+        let Some(folder) = library.parent() else { continue };
+        folders.insert(folder.to_owned());
+        // A library is often asked for by the name of a link to it.
+        for entry in fs::read_dir(folder)?.flatten() {
+            let path = entry.path();
+            if path.is_symlink() && fs::canonicalize(&path).is_ok_and(|it| it == library) {
+                files.insert(path, bytes.clone());
+            }
+        }
+        files.insert(library, bytes);
+    }
+    if let Some(loader) = interpreter(&executable) {
+        files.insert(loader.clone(), fs::read(&loader)?);
+    }
+    files.insert(PathBuf::from("/portlid"), executable);
+
+    let mut layer = tar::Builder::new(Vec::new());
+    for (path, bytes) in &files {
+        append(&mut layer, path.strip_prefix("/").unwrap_or(path), bytes, 0o755)?;
+    }
+    let layer = layer.into_inner()?;
+    let search: Vec<String> = folders.iter().map(|it| it.display().to_string()).collect();
+    let config = serde_json::json!({
+        "architecture": architecture(),
+        "os": "linux",
+        "config": {
+            "Entrypoint": ["/portlid"],
+            "Env": [format!("{VARIABLE}=1"), format!("LD_LIBRARY_PATH={}", search.join(":"))],
+        },
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hash(&layer))] },
+    })
+    .to_string();
+    let id = hash(config.as_bytes());
+    let tag = format!("{REPOSITORY}:{}", &id[..16]);
+    let manifest = serde_json::json!([{
+        "Config": format!("{id}.json"), "RepoTags": [tag], "Layers": ["layer.tar"],
+    }]);
+    let mut archive = tar::Builder::new(Vec::with_capacity(layer.len() + 64 * 1024));
+    append(&mut archive, Path::new(&format!("{id}.json")), config.as_bytes(), 0o644)?;
+    append(&mut archive, Path::new("layer.tar"), &layer, 0o644)?;
+    append(&mut archive, Path::new("manifest.json"), manifest.to_string().as_bytes(), 0o644)?;
+    Ok(Packed { tag, archive: archive.into_inner()?.into() })
+}
+
+fn append(
+    builder: &mut tar::Builder<Vec<u8>>,
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(mode);
+    header.set_size(bytes.len() as u64);
+    builder.append_data(&mut header, path, bytes)
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The architecture as OCI names it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// The shared libraries that this process has mapped; none if it is static. The last field of a
+/// line of `/proc/self/maps` is the file, see `proc_pid_maps(5)`.
+fn mapped_libraries() -> io::Result<BTreeSet<PathBuf>> {
+    let executable = std::env::current_exe()?;
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    Ok(maps
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.splitn(6, ' ');
+            let may_run = fields.nth(1)?.contains('x');
+            let path = Path::new(fields.nth(3)?.trim_start());
+            (may_run && path.is_absolute() && path != executable && path.is_file())
+                .then(|| path.to_owned())
+        })
+        .collect())
+}
+
+/// The loader that a 64-bit ELF executable asks for (`PT_INTERP`, see `elf(5)`).
+fn interpreter(executable: &[u8]) -> Option<PathBuf> {
+    const PT_INTERP: u32 = 3;
+    let bytes = |at: usize, count: usize| executable.get(at..at.checked_add(count)?);
+    let word = |at: usize| Some(u64::from_le_bytes(bytes(at, 8)?.try_into().ok()?));
+    let half = |at: usize| Some(u16::from_le_bytes(bytes(at, 2)?.try_into().ok()?));
+    // `\x7fELF`, 64 bits, little-endian: all that this crate is built for.
+    if !executable.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let table = usize::try_from(word(32)?).ok()?;
+    let (size, count) = (usize::from(half(54)?), usize::from(half(56)?));
+    (0..count).find_map(|index| {
+        let at = table.checked_add(index.checked_mul(size)?)?;
+        let kind = u32::from_le_bytes(bytes(at, 4)?.try_into().ok()?);
+        if kind != PT_INTERP {
+            return None;
+        }
+        let start = usize::try_from(word(at.checked_add(8)?)?).ok()?;
+        let length = usize::try_from(word(at.checked_add(32)?)?).ok()?;
+        let text = bytes(start, length)?;
+        let text = std::str::from_utf8(text.strip_suffix(b"\0").unwrap_or(text)).ok()?;
+        Some(PathBuf::from(text))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{interpreter, mapped_libraries, pack};
+
+    #[test]
+    fn this_executable_can_be_packed_with_what_it_needs() {
+        let executable = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let loader = interpreter(&executable);
+        let libraries = mapped_libraries().unwrap();
+        // A static executable has neither, a dynamic one both.
+        assert_eq!(loader.is_some(), !libraries.is_empty(), "{loader:?} {libraries:?}");
+        let packed = pack().unwrap();
+        assert!(packed.archive.len() > executable.len());
+        assert_eq!(packed.tag, pack().unwrap().tag, "the same executable has the same tag");
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_of_executables_panic() {
+        for length in 0..200 {
+            let mut bytes = vec![0xff_u8; length];
+            for (byte, magic) in bytes.iter_mut().zip(b"\x7fELF\x02\x01") {
+                *byte = *magic;
+            }
+            assert_eq!(interpreter(&bytes), None);
+        }
+    }
+}

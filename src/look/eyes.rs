@@ -1,0 +1,168 @@
+//! Where the look is done: in this process, or by a scout. Same code, same results.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+
+use super::{
+    LookError, ScanReport, ScanRequest, Sighting, Target, Watch, ask, can_see, control, scan,
+    scout::{FarWatch, Scout},
+};
+use crate::{observation::Spoken, socket::Port, spec::Speaks};
+
+/// Who looks.
+#[derive(Clone, Debug)]
+pub enum Eyes {
+    /// This process.
+    Here,
+    /// A scout beside the container.
+    Far(Arc<Scout>),
+}
+
+/// A watch, whoever keeps it. Dropping it ends it.
+#[derive(Debug)]
+pub enum Vigil {
+    /// In this process.
+    Here(Watch),
+    /// At the scout.
+    Far(FarWatch),
+}
+
+impl Eyes {
+    /// The positive control. See [`control`].
+    ///
+    /// # Errors
+    ///
+    /// If the eyes do not work.
+    pub async fn control(&self) -> Result<(), LookError> {
+        match self {
+            Self::Here => {
+                tokio::task::spawn_blocking(control).await.unwrap_or_else(|error| broken(&error))
+            }
+            Self::Far(scout) => scout.control().await,
+        }
+    }
+
+    /// Whether the target can be seen from there. See [`can_see`].
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    pub async fn can_see(&self, target: Target) -> Result<(), LookError> {
+        match self {
+            Self::Here => {
+                let seen = tokio::task::spawn_blocking(move || can_see(&target)).await;
+                seen.unwrap_or_else(|error| broken(&error))
+            }
+            Self::Far(scout) => scout.can_see(target).await,
+        }
+    }
+
+    /// Begins a watch. See [`Watch::begin`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn begin(&self, target: Target) -> Result<Vigil, LookError> {
+        match self {
+            // On this very thread: handing it to another would cost the first milliseconds.
+            Self::Here => Watch::begin(&target).map(Vigil::Here),
+            Self::Far(scout) => scout.begin(target).await.map(Vigil::Far),
+        }
+    }
+
+    /// Scans. See [`scan`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn scan(&self, request: ScanRequest) -> Result<ScanReport, LookError> {
+        match self {
+            Self::Here => scan(request).await,
+            Self::Far(scout) => scout.scan(request).await,
+        }
+    }
+
+    /// Asks a port what it speaks. See [`ask`].
+    pub async fn ask(
+        &self,
+        addresses: &[IpAddr],
+        port: Port,
+        wanted: Option<Speaks>,
+        within: Duration,
+    ) -> Spoken {
+        match self {
+            Self::Here => ask(addresses, port, wanted, within).await,
+            Self::Far(scout) => scout.ask(addresses, port, wanted, within).await,
+        }
+    }
+}
+
+impl Vigil {
+    /// The ports that have a socket in the latest sample, on whatever address.
+    #[must_use]
+    pub fn listening(&self) -> BTreeSet<Port> {
+        match self {
+            Self::Here(watch) => watch.listening(),
+            Self::Far(watch) => watch.listening(),
+        }
+    }
+
+    /// Why the watch ended by itself, if it did.
+    #[must_use]
+    pub fn ended(&self) -> Option<LookError> {
+        match self {
+            Self::Here(watch) => watch.ended(),
+            Self::Far(watch) => watch.ended(),
+        }
+    }
+
+    /// See [`Watch::wait_until`].
+    ///
+    /// # Errors
+    ///
+    /// If the watch ends before.
+    pub async fn wait_until(
+        &self,
+        wanted: impl FnMut(&BTreeSet<Port>) -> bool,
+    ) -> Result<(), LookError> {
+        match self {
+            Self::Here(watch) => watch.wait_until(wanted).await,
+            Self::Far(watch) => watch.wait_until(wanted).await,
+        }
+    }
+
+    /// See [`Watch::begin_watch_phase`].
+    pub fn begin_watch_phase(&self) {
+        match self {
+            Self::Here(watch) => watch.begin_watch_phase(),
+            Self::Far(watch) => watch.begin_watch_phase(),
+        }
+    }
+
+    /// See [`Watch::so_far`].
+    ///
+    /// # Errors
+    ///
+    /// If nobody looks any more.
+    pub async fn so_far(&self) -> Result<Sighting, LookError> {
+        match self {
+            Self::Here(watch) => watch.so_far().await,
+            Self::Far(watch) => watch.so_far().await,
+        }
+    }
+
+    /// See [`Watch::finish`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn finish(self) -> Result<Sighting, LookError> {
+        match self {
+            Self::Here(watch) => watch.finish().await,
+            Self::Far(watch) => watch.finish().await,
+        }
+    }
+}
+
+fn broken(error: &tokio::task::JoinError) -> Result<(), LookError> {
+    Err(LookError::Internal { what: error.to_string() })
+}

@@ -1,0 +1,63 @@
+//! What travels between portlid and its scout: one JSON value per line, each way.
+//!
+//! Both ends are the same executable, so there is no version to negotiate.
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    look::{LookError, ScanReport, ScanRequest, Sighting, Target},
+    observation::Spoken,
+    socket::Port,
+    spec::Speaks,
+};
+
+/// A line to the scout.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    /// Chosen by the asker; the answer carries it. A watch keeps the number of its beginning.
+    pub(super) id: u64,
+    pub(super) what: What,
+}
+
+/// What is asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum What {
+    /// Whether the eyes work.
+    Control,
+    /// Whether the target can be seen.
+    CanSee(Target),
+    /// Begin a watch.
+    Begin(Target),
+    /// The watch phase of that watch begins. Not answered.
+    BeginWatchPhase(u64),
+    /// What that watch has seen until now.
+    SoFar(u64),
+    /// End that watch.
+    Finish(u64),
+    /// That watch is not wanted any more. Not answered.
+    Forget(u64),
+    /// Scan.
+    Scan(ScanRequest),
+    /// What a port speaks.
+    Ask { addresses: Vec<IpAddr>, port: Port, wanted: Option<Speaks>, within: Duration },
+}
+
+/// A line from the scout.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Line {
+    /// The answer to the request of that number.
+    Answer { id: u64, answer: Result<Answer, LookError> },
+    /// What is true of that watch at the moment.
+    Status { watch: u64, listening: BTreeSet<Port>, ended: Option<LookError> },
+}
+
+/// What is answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    Done,
+    Sighting(Sighting),
+    Scan(ScanReport),
+    Spoken(Spoken),
+}
