@@ -27,7 +27,9 @@ mod eyes;
 #[cfg(test)]
 mod fixture;
 mod glance;
+mod http;
 mod inside;
+mod neighbour;
 mod owners;
 mod process;
 mod scan;
@@ -44,7 +46,9 @@ pub use self::{
     control::control,
     error::{Cause, LookError},
     eyes::{Eyes, Vigil},
+    http::http_status,
     inside::ask_inside,
+    neighbour::are_on_link,
     process::{Identity, TableState},
     scan::{AddressReport, SCAN_WITHIN, ScanReport, ScanRequest, scan, scan_blocking},
     scout::{FarWatch, Scout, serve as serve_scout},

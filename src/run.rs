@@ -346,6 +346,7 @@ fn cannot_see(stop: &Stop) -> bool {
                 | LookError::Stranger { .. }
                 | LookError::Unverified { .. }
                 | LookError::Void { .. }
+                | LookError::NotNeighbour { .. }
         ),
         Stop::Engine(_) | Stop::Shared(_) => false,
     }

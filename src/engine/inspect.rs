@@ -1,7 +1,7 @@
 //! What the engine says of a container, converted once.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::MetadataExt,
     path::PathBuf,
@@ -29,6 +29,8 @@ pub struct Inspection {
     pub life: Life,
     /// The addresses that neighbours reach it by.
     pub addresses: Vec<IpAddr>,
+    /// The hardware addresses that belong to its IPv4 addresses, as far as the engine tells them.
+    pub hardware: BTreeMap<IpAddr, String>,
     /// The names of the networks that it is on.
     pub networks: Vec<String>,
     /// What is published on the host.
@@ -134,6 +136,14 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
     });
     let networks = network.networks.unwrap_or_default();
     let names = networks.keys().cloned().collect();
+    let hardware = networks
+        .values()
+        .filter_map(|endpoint| {
+            let address = endpoint.ip_address.as_ref()?.parse().ok()?;
+            let hardware = endpoint.mac_address.clone().filter(|text| !text.is_empty())?;
+            Some((address, hardware))
+        })
+        .collect();
     let mut addresses: Vec<IpAddr> = networks
         .into_values()
         .flat_map(|endpoint| [endpoint.ip_address, endpoint.global_ipv6_address])
@@ -156,6 +166,7 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
             out_of_memory: state.oom_killed.unwrap_or_default(),
         },
         addresses,
+        hardware,
         networks: names,
         published: published(network.ports.unwrap_or_default()),
         sandbox: network.sandbox_key.filter(|key| !key.is_empty()).map(PathBuf::from),

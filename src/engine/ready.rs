@@ -1,39 +1,30 @@
-//! Waiting for what the spec states under `ready`, as far as the engine or the network tells it.
+//! Waiting for what the spec states under `ready`, as far as the engine tells it.
 //!
-//! Conditions on sockets are the look's affair; the caller joins the two and sets the deadline.
+//! Conditions on sockets and answers are the look's affair; the caller joins the two and sets the
+//! deadline.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt;
 use regex::Regex;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use tokio::time::sleep;
 
 use super::{
     client::Engine,
     error::{EngineError, Unfit},
 };
-use crate::spec::HttpCheck;
 
 /// How often a condition is asked for.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// A condition that needs no look at sockets.
+/// A condition that the engine tells.
 #[derive(Clone, Debug)]
 pub enum Condition<'a> {
     /// A line of the log matches.
     Log(&'a Regex),
     /// The health check says healthy.
     Healthy,
-    /// An HTTP request is answered as wanted.
-    Http(&'a HttpCheck),
 }
 
 /// Returns once the condition is true. The caller sets the deadline.
@@ -44,18 +35,11 @@ pub enum Condition<'a> {
 pub async fn wait_for(
     engine: &Engine,
     container: &str,
-    addresses: &[IpAddr],
     condition: &Condition<'_>,
 ) -> Result<(), EngineError> {
     match condition {
         Condition::Log(pattern) => log(engine, container, pattern).await,
         Condition::Healthy => healthy(engine, container).await,
-        Condition::Http(check) => {
-            while !is_answered(addresses, check).await {
-                sleep(INTERVAL).await;
-            }
-            Ok(())
-        }
     }
 }
 
@@ -93,63 +77,6 @@ async fn healthy(engine: &Engine, container: &str) -> Result<(), EngineError> {
             Some(true) => return Ok(()),
             Some(false) => sleep(INTERVAL * 4).await,
             None => return Err(EngineError::Unfit(Unfit::NoHealthCheck)),
-        }
-    }
-}
-
-/// Whether a request to any of the addresses is answered with the wanted status.
-async fn is_answered(addresses: &[IpAddr], check: &HttpCheck) -> bool {
-    for &address in addresses {
-        let status = timeout(Duration::from_secs(5), status(address, check)).await;
-        if matches!(status, Ok(Some(status)) if status == check.status) {
-            return true;
-        }
-    }
-    false
-}
-
-/// The status of the answer, if there is one. HTTP/1.0, so that the server closes the connection.
-async fn status(address: IpAddr, check: &HttpCheck) -> Option<u16> {
-    let address = SocketAddr::new(address, check.port.number);
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!(
-        "GET {} HTTP/1.0\r\nHost: {address}\r\nUser-Agent: portlid\r\nAccept: */*\r\n\r\n",
-        check.path
-    );
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut head = [0_u8; 64];
-    let mut filled = 0;
-    while filled < head.len() && !head[..filled].contains(&b'\n') {
-        match stream.read(&mut head[filled..]).await.ok()? {
-            0 => break,
-            read => filled += read,
-        }
-    }
-    status_of(&head[..filled])
-}
-
-/// The status in `HTTP/1.1 200 OK`.
-fn status_of(head: &[u8]) -> Option<u16> {
-    let head = std::str::from_utf8(head).ok()?;
-    let rest = head.strip_prefix("HTTP/1.")?;
-    rest.get(2..5)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::status_of;
-
-    #[test]
-    fn a_status_is_read_from_the_first_line_only() {
-        for (head, status) in [
-            (&b"HTTP/1.1 200 OK\r\n"[..], Some(200)),
-            (b"HTTP/1.0 503 Service Unavailable\r\n", Some(503)),
-            (b"HTTP/1.1 204\r\n", Some(204)),
-            (b"SSH-2.0-OpenSSH_9.2\r\n", None),
-            (b"HTTP/1.1 xx\r\n", None),
-            (b"", None),
-        ] {
-            assert_eq!(status_of(head), status);
         }
     }
 }

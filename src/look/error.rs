@@ -112,6 +112,14 @@ pub enum LookError {
         /// Why not.
         why: String,
     },
+    /// The address may be somebody else's.
+    #[error("`{address}` does not surely lead to the container: {why}")]
+    NotNeighbour {
+        /// The address.
+        address: IpAddr,
+        /// Why not.
+        why: String,
+    },
     /// Our own side of a connection failed: no descriptors, no ports, no memory.
     #[error("cannot try port {port} of `{address}`")]
     OurSide {
@@ -169,6 +177,9 @@ impl LookError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::NotNeighbour { .. } => {
+                Some("look from beside the container: `--look scout` does, on any engine")
+            }
             Self::Scout { .. } => {
                 Some("the engine's log may say why the helper container does not run")
             }

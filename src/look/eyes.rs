@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    LookError, ScanReport, ScanRequest, Sighting, Target, Watch, ask, can_see, control, scan,
+    LookError, ScanReport, ScanRequest, Sighting, Target, Watch, are_on_link, ask, can_see,
+    control, http_status, scan,
     scout::{FarWatch, Scout},
 };
 use crate::{observation::Spoken, socket::Port, spec::Speaks};
@@ -53,6 +54,26 @@ impl Eyes {
                 seen.unwrap_or_else(|error| broken(&error))
             }
             Self::Far(scout) => scout.can_see(target).await,
+        }
+    }
+
+    /// Whether all addresses are on a network of ours. A scout was put beside the container.
+    ///
+    /// # Errors
+    ///
+    /// If one is not, so that it may be anybody's.
+    pub fn are_neighbours(&self, addresses: &[IpAddr]) -> Result<(), LookError> {
+        match self {
+            Self::Here => are_on_link(addresses),
+            Self::Far(_) => Ok(()),
+        }
+    }
+
+    /// Asks for an HTTP status. See [`http_status`].
+    pub async fn http_status(&self, addresses: &[IpAddr], port: u16, path: &str) -> Option<u16> {
+        match self {
+            Self::Here => http_status(addresses, port, path).await,
+            Self::Far(scout) => scout.http_status(addresses, port, path).await,
         }
     }
 

@@ -23,7 +23,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::probe::{Attempt, Verdict, probe};
-use super::error::LookError;
+use super::{
+    error::LookError,
+    neighbour::{are_on_link, has_hardware},
+};
 use crate::{
     observation::{Answer, ScanResult},
     socket::canonical,
@@ -38,6 +41,8 @@ pub struct ScanRequest {
     pub full: bool,
     /// Ports whose answers are always reported; without `full` the only ones that are tried.
     pub listed: BTreeSet<u16>,
+    /// The hardware addresses that the container has, where they are known.
+    pub hardware: BTreeMap<IpAddr, String>,
     /// How long all of it may take.
     pub within: Duration,
 }
@@ -52,13 +57,14 @@ impl ScanRequest {
     /// Every port of the addresses; the answers of `listed` are reported whatever they are.
     #[must_use]
     pub fn full(addresses: Vec<IpAddr>, listed: BTreeSet<u16>) -> Self {
-        Self { addresses, full: true, listed, within: SCAN_WITHIN }
+        Self { addresses, full: true, listed, hardware: BTreeMap::new(), within: SCAN_WITHIN }
     }
 
     /// Only these ports, for a scan of the listed ones and for a second look at some.
     #[must_use]
     pub fn only(addresses: Vec<IpAddr>, ports: BTreeSet<u16>) -> Self {
-        Self { addresses, full: false, listed: ports, within: SCAN_WITHIN }
+        let hardware = BTreeMap::new();
+        Self { addresses, full: false, listed: ports, hardware, within: SCAN_WITHIN }
     }
 }
 
@@ -137,6 +143,10 @@ pub fn scan_blocking(request: &ScanRequest, cancel: &AtomicBool) -> Result<ScanR
     }
     for address in &addresses {
         require_foreign(*address)?;
+        are_on_link(&[*address])?;
+        if let Some(hardware) = request.hardware.get(address) {
+            has_hardware(*address, hardware)?;
+        }
     }
     let ports: Vec<u16> = if request.full {
         (1..=u16::MAX).collect()

@@ -82,9 +82,10 @@ impl Session {
         let (engine, spec) = (view.scene.engine(), view.spec);
         // Only now, when the first sample is taken, so that nothing is missed meanwhile.
         view.eyes.can_see(target(view.running)).await?;
+        view.eyes.are_neighbours(&view.addresses())?;
 
         let required: BTreeSet<Port> = spec.required().map(|(_, port)| port).collect();
-        readiness::subject(engine, view.running, watch, &spec.ready, &required).await?;
+        readiness::subject(engine, view.eyes, view.running, watch, &spec.ready, &required).await?;
         watch.begin_watch_phase();
         if view.is_over(watch) {
             return Ok(Answers { scan: no_scan(), spoken: BTreeMap::new() });
@@ -166,11 +167,13 @@ impl View<'_, '_> {
             .chain(watch.listening())
             .collect();
         let (addresses, listed) = (self.addresses(), tcp(&listed));
-        let request = if is_full {
+        let mut request = if is_full {
             ScanRequest::full(addresses, listed)
         } else {
             ScanRequest::only(addresses, listed)
         };
+        // The first scan proves whose address it is; the second look follows at once.
+        request.hardware.clone_from(&self.running.inspection.hardware);
         Ok(self.eyes.scan(request).await?)
     }
 

@@ -12,16 +12,46 @@ use tokio::time::{sleep, timeout};
 
 use super::{Stop, observe::target};
 use crate::{
-    engine::{Condition, Engine, EngineError, Inspection, Running, wait_for},
+    engine::{self, Engine, EngineError, Inspection, Running, wait_for},
     foreign::shown,
     look::{Eyes, LookError, Vigil},
     socket::Port,
-    spec::{Ready, ReadyWhen},
+    spec::{HttpCheck, Ready, ReadyWhen},
 };
+
+/// A condition that is asked for again and again, or listened for.
+enum Condition<'a> {
+    /// The engine tells.
+    Engine(engine::Condition<'a>),
+    /// An HTTP request is answered as wanted.
+    Http(&'a HttpCheck),
+}
+
+impl Condition<'_> {
+    async fn comes_true(
+        &self,
+        engine: &Engine,
+        eyes: &Eyes,
+        seen: &Inspection,
+    ) -> Result<(), EngineError> {
+        match self {
+            Self::Engine(condition) => wait_for(engine, &seen.id, condition).await,
+            Self::Http(check) => {
+                let wanted = Some(check.status);
+                let port = check.port.number;
+                while eyes.http_status(&seen.addresses, port, &check.path).await != wanted {
+                    sleep(Duration::from_millis(50)).await;
+                }
+                Ok(())
+            }
+        }
+    }
+}
 
 /// Waits for what `ready` states, or where it states nothing for all `required` ports.
 pub(super) async fn subject(
     engine: &Engine,
+    eyes: &Eyes,
     running: &Running,
     watch: &Vigil,
     ready: &Ready,
@@ -47,13 +77,13 @@ pub(super) async fn subject(
             }
             return exited_with(running, &ended(engine, running).await?, *code);
         }
-        ReadyWhen::Log(pattern) => Condition::Log(pattern),
-        ReadyWhen::Healthy => Condition::Healthy,
+        ReadyWhen::Log(pattern) => Condition::Engine(engine::Condition::Log(pattern)),
+        ReadyWhen::Healthy => Condition::Engine(engine::Condition::Healthy),
         ReadyWhen::Http(check) => Condition::Http(check),
     };
     let comes_true = async {
         tokio::select! {
-            ready = wait_for(engine, &seen.id, &seen.addresses, &condition) => Ok(ready?),
+            ready = condition.comes_true(engine, eyes, seen) => Ok(ready?),
             // Only ends if the container does.
             ended = watch.wait_until(|_| false) => Ok(ended?),
         }
@@ -100,11 +130,11 @@ pub(super) async fn companion(
                 Err(_) => Err(still_runs(*within)),
             };
         }
-        ReadyWhen::Log(pattern) => Condition::Log(pattern),
-        ReadyWhen::Healthy => Condition::Healthy,
+        ReadyWhen::Log(pattern) => Condition::Engine(engine::Condition::Log(pattern)),
+        ReadyWhen::Healthy => Condition::Engine(engine::Condition::Healthy),
         ReadyWhen::Http(check) => Condition::Http(check),
     };
-    match timeout(*within, wait_for(engine, &seen.id, &seen.addresses, &condition)).await {
+    match timeout(*within, condition.comes_true(engine, eyes, seen)).await {
         Ok(ready) => Ok(ready?),
         Err(_) => Err(not_ready(described(when), *within)),
     }

@@ -179,6 +179,15 @@ impl Scout {
         }
     }
 
+    /// Asks for an HTTP status, from the scout's place.
+    pub async fn http_status(&self, addresses: &[IpAddr], port: u16, path: &str) -> Option<u16> {
+        let what = What::Http { addresses: addresses.to_vec(), port, path: path.to_owned() };
+        match self.request(what, PATIENCE).await {
+            Ok(Answer::Status(status)) => status,
+            Ok(_) | Err(_) => None,
+        }
+    }
+
     async fn request(&self, what: What, within: Duration) -> Result<Answer, LookError> {
         self.request_as(self.next.fetch_add(1, Ordering::Relaxed), what, within).await
     }

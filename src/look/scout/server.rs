@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::wire::{Answer, Line, Request, What};
-use crate::look::{LookError, Watch, ask, can_see, control, scan};
+use crate::look::{LookError, Watch, ask, can_see, control, http_status, scan};
 
 /// The watches that were begun and not yet ended.
 type Watches = Arc<Mutex<HashMap<u64, Watch>>>;
@@ -76,6 +76,9 @@ async fn obey(
             }
         }
         What::Scan(request) => scan(request).await.map(Answer::Scan),
+        What::Http { addresses, port, path } => {
+            Ok(Answer::Status(http_status(&addresses, port, &path).await))
+        }
         What::Ask { addresses, port, wanted, within } => {
             Ok(Answer::Spoken(ask(&addresses, port, wanted, within).await))
         }

@@ -40,6 +40,8 @@ pub(super) enum What {
     Forget(u64),
     /// Scan.
     Scan(ScanRequest),
+    /// With which status a request for that path is answered.
+    Http { addresses: Vec<IpAddr>, port: u16, path: String },
     /// What a port speaks.
     Ask { addresses: Vec<IpAddr>, port: Port, wanted: Option<Speaks>, within: Duration },
 }
@@ -60,4 +62,5 @@ pub(super) enum Answer {
     Sighting(Sighting),
     Scan(ScanReport),
     Spoken(Spoken),
+    Status(Option<u16>),
 }
