@@ -40,6 +40,8 @@ pub mod command;
 pub mod harness;
 pub mod output;
 pub mod run;
+#[cfg(feature = "testcontainers")]
+pub mod testcontainers;
 
 pub use judgement::judge;
 pub use observation::Observation;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     foreign::Foreign,
-    observation::{Answer, Owners, Socket, Spoken},
+    observation::{Answer, Owner, Owners, Socket, Spoken},
     rule::Rule,
     socket::{Port, Protocol, Scope, scope},
     spec::{Entry, Place, Speaks},
@@ -132,14 +132,7 @@ fn owned(case: &mut Case<'_>, port: Port, sockets: &[&Socket], place: Place, ent
         ));
     }
     if let Some(wanted) = &entry.process {
-        let wrong: Vec<&Socket> = sockets
-            .iter()
-            .copied()
-            .filter(|socket| {
-                socket.owners == Owners::Outside
-                    || socket.owners.processes().any(|owner| !owner.is_called(wanted))
-            })
-            .collect();
+        let wrong = held_by(sockets, |owner| !owner.is_called(wanted));
         if !wrong.is_empty() {
             let message = format!("{} holds it, not `{}`", others(&wrong, wanted), Foreign(wanted));
             let help = "if that process may have the port, change `process`; a name is the \
@@ -151,14 +144,7 @@ fn owned(case: &mut Case<'_>, port: Port, sockets: &[&Socket], place: Place, ent
         }
     }
     if let Some(wanted) = entry.user {
-        let wrong: Vec<&Socket> = sockets
-            .iter()
-            .copied()
-            .filter(|socket| {
-                socket.owners == Owners::Outside
-                    || socket.owners.processes().any(|owner| owner.uid != wanted)
-            })
-            .collect();
+        let wrong = held_by(sockets, |owner| owner.uid != wanted);
         if !wrong.is_empty() {
             let message = format!("{} holds it, not only uid {wanted}", holders(&wrong));
             let help = "start it as that user (`USER` in the Dockerfile), or change `user`; a \
@@ -167,6 +153,14 @@ fn owned(case: &mut Case<'_>, port: Port, sockets: &[&Socket], place: Place, ent
             case.find(Draft::new(Rule::WrongUser, Some(port), place, message, help).about(&wrong));
         }
     }
+}
+
+/// The sockets that a process like that holds, or none of the container.
+fn held_by<'a>(sockets: &[&'a Socket], like_that: impl Fn(&Owner) -> bool) -> Vec<&'a Socket> {
+    let is_held = |socket: &&Socket| {
+        socket.owners == Owners::Outside || socket.owners.processes().any(&like_that)
+    };
+    sockets.iter().copied().filter(is_held).collect()
 }
 
 /// The holders that are not called `wanted`.

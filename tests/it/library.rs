@@ -48,3 +48,31 @@ fn a_container_of_testcontainers_is_judged() {
         container.rm().await.unwrap();
     });
 }
+
+#[cfg(feature = "testcontainers")]
+#[test]
+fn a_spec_checks_a_container_of_testcontainers_in_one_line() {
+    let image = engine::fixture(&["80/tcp"]);
+    let (name, tag) = image.split_once(':').unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let spec = |expose: &str| {
+        let file = folder.path().join("web.yaml");
+        let text = format!("image: {image}\nexpose: {expose}\nwatch: 300ms\nscan: listed\n");
+        std::fs::write(&file, text).unwrap();
+        portlid::spec::load(&[file], &|_| None).specs.remove(0)
+    };
+    engine::runtime().block_on(async {
+        let container =
+            GenericImage::new(name, tag).with_cmd(["tcp:0.0.0.0:80"]).start().await.unwrap();
+        let record = spec("[80/tcp]").check(&container).await.unwrap();
+        let seen: Vec<String> = record
+            .findings
+            .iter()
+            .map(|it| format!("{} {}", it.finding.level, it.finding.rule))
+            .collect();
+        assert_eq!(seen, ["note publish-too-wide"], "what testcontainers did is said, and no more");
+        let error = spec("[]").check(&container).await.unwrap_err();
+        assert!(error.to_string().contains("fail[unlisted-listener]: 80/tcp"), "{error}");
+        container.rm().await.unwrap();
+    });
+}
