@@ -21,7 +21,14 @@ fn story(spec: &Value) -> Value {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let ledger = spec["ledger"].as_array().unwrap().iter().map(|row| {
         let listening = row["listening"].as_array().unwrap().iter().map(|socket| {
-            serde_json::json!([socket["address"], socket["owners"], socket["owners_known"]])
+            // Which number a child gets differs from run to run.
+            let owners = socket["owners"].as_array().unwrap().iter();
+            let owners = owners.map(|it| serde_json::json!([it["process"], it["name"], it["uid"]]));
+            serde_json::json!([
+                socket["address"],
+                owners.collect::<Vec<_>>(),
+                socket["owners_known"]
+            ])
         });
         serde_json::json!([
             row["port"],
