@@ -50,11 +50,11 @@ fn the_health_check() {
 #[test]
 fn the_end_of_the_container() {
     let rest = "expose: []\nready: { exit: 0, within: 10s }";
-    Tool::subject(&[], &["exit:0@500"], rest).run().is("pass", &[]);
-    Tool::subject(&[], &["tcp:0.0.0.0:80", "exit:0@500"], rest)
+    Tool::subject(&[], &["exit:0@2000"], rest).run().is("pass", &[]);
+    Tool::subject(&[], &["tcp:0.0.0.0:80", "exit:0@2000"], rest)
         .run()
         .is("fail", &["fail unlisted-listener 80/tcp listener :2"]);
-    Tool::subject(&[], &["exit:3@500"], rest).run().is_inconclusive("exited with status 3");
+    Tool::subject(&[], &["exit:3@2000"], rest).run().is_inconclusive("exited with status 3");
     let rest = "expose: []\nready: { exit: 0, within: 500ms }";
     Tool::subject(&[], &["sleep"], rest).run().is_inconclusive("it still runs");
 }
@@ -75,7 +75,7 @@ fn what_exits_at_once_is_never_a_pass() {
 
 #[test]
 fn what_dies_during_the_watch_is_never_a_pass() {
-    Tool::subject(&["80/tcp"], &["tcp:0.0.0.0:80", "exit:1@700"], "expose: [80/tcp]\nwatch: 3s")
+    Tool::subject(&["80/tcp"], &["tcp:0.0.0.0:80", "exit:1@2000"], "expose: [80/tcp]\nwatch: 6s")
         .run()
         .is_inconclusive("exited with status 1");
 }
@@ -83,7 +83,7 @@ fn what_dies_during_the_watch_is_never_a_pass() {
 #[test]
 fn what_was_seen_before_the_death_still_counts() {
     let seen =
-        Tool::subject(&[], &["tcp:0.0.0.0:4444", "exit:1@700"], "expose: []\nwatch: 3s").run();
+        Tool::subject(&[], &["tcp:0.0.0.0:4444", "exit:1@2000"], "expose: []\nwatch: 6s").run();
     assert_eq!(seen.code, Some(1), "{seen}");
     assert_eq!(seen.findings(), ["fail unlisted-listener 4444/tcp listener :2"]);
 }
