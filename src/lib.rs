@@ -14,7 +14,8 @@
 //! | 4 | a spec and an [`Observation`] | findings | [`judgement`] |
 //! | 5 | [records](record) | text | [`report`] |
 //!
-//! Imports run one way, down this table; [`run`] alone knows all stages. [`harness`] makes a test of
+//! Imports run one way: no stage knows a later one, but that an engine names itself, and what it
+//! could not remove, in the words of [`record`]. [`run`] alone knows all stages. [`harness`] makes a test of
 //! each spec, and [`harness::main`] is the whole of a `harness = false` test.
 
 pub mod foreign;

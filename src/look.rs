@@ -19,7 +19,10 @@
 //! - [`watch`](Watch): reads the tables again and again, and adds up what was seen.
 //! - [`scan()`]: what a neighbour is answered on every port.
 //! - [`ask()`]: what a port speaks.
+//! - [`http_status`], [`ask_inside`]: two questions that are asked of a server.
+//! - [`are_on_link`]: whether an address is a neighbour's at all.
 //! - [`control()`]: proof that all of this works, on a listener of our own.
+//! - [`Eyes`]: who does it, this process or a [`Scout`].
 
 mod control;
 mod error;

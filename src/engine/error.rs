@@ -178,9 +178,6 @@ pub enum Unfit {
     /// There is no health check to wait for.
     #[error("`ready: health` waits for a health check, and the image has none")]
     NoHealthCheck,
-    /// It runs where this process cannot look.
-    #[error("the container runs at `{0}`, where this process cannot look at its sockets")]
-    OutOfSight(String),
     /// It declares more ports than can be published one by one.
     #[error("the image declares {0} ports: too many to publish each")]
     TooManyPorts(usize),
@@ -285,7 +282,6 @@ impl Unfit {
                 "what ends within a few hundredths of a second cannot be seen; let it live longer"
             }
             Self::NoHealthCheck => "add a `HEALTHCHECK` to the image, or wait for a port",
-            Self::OutOfSight(_) => "run portlid on the engine's own machine, as root",
             Self::TooManyPorts(_) => "say what to publish under `run.publish` (`none`, or a list)",
         }
     }

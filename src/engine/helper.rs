@@ -37,8 +37,9 @@ use super::{
 };
 use crate::record::LeftBehind;
 
-/// The variable that makes portlid's executable a scout.
-const VARIABLE: &str = "PORTLID_SCOUT";
+/// The argument that makes portlid's executable a scout. Not a variable, which could be set by
+/// accident and keep a gate from its work.
+const ARGUMENT: &str = "__portlid-scout";
 /// The repository of the helper's image.
 const REPOSITORY: &str = "portlid-scout";
 
@@ -52,7 +53,7 @@ pub fn enable() {
 /// Whether this process was started as the helper's.
 #[must_use]
 pub fn is_helper() -> bool {
-    std::env::var_os(VARIABLE).is_some()
+    std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT)
 }
 
 /// What is said to the helper and what it says.
@@ -222,8 +223,8 @@ fn pack() -> io::Result<Packed> {
         "architecture": architecture(),
         "os": "linux",
         "config": {
-            "Entrypoint": ["/portlid"],
-            "Env": [format!("{VARIABLE}=1"), format!("LD_LIBRARY_PATH={}", search.join(":"))],
+            "Entrypoint": ["/portlid", ARGUMENT],
+            "Env": [format!("LD_LIBRARY_PATH={}", search.join(":"))],
         },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hash(&layer))] },
     })

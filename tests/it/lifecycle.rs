@@ -132,6 +132,11 @@ fn a_variable_alone_keeps_no_gate_from_its_work() {
     let spec = format!(
         "image: {image}\nrun: {{ command: [\"tcp:0.0.0.0:80\"] }}\nexpose: []\nready: {{ port: 80/tcp }}\n"
     );
-    let seen = Tool::gate(&spec).env("PORTLID_REAPER", "x").run();
+    let seen = Tool::gate(&spec).env("PORTLID_REAPER", "x").env("PORTLID_SCOUT", "1").run();
     assert_eq!(seen.code, Some(1), "{seen}");
+    // Nor is any of portlid's other lives a success, whoever leads it.
+    for argument in ["__portlid-reaper", "__portlid-scout"] {
+        let seen = Tool::new(&[argument]).run();
+        assert!(!matches!(seen.code, Some(0)), "{argument}: {seen}");
+    }
 }
