@@ -35,14 +35,16 @@ pub(super) struct Process {
 pub(super) struct Life {
     /// The state's letter, see proc_pid_stat(5).
     pub(super) state: u8,
+    /// Whether the kernel has begun to end it. It loses its namespaces before its state changes.
+    pub(super) is_exiting: bool,
     /// When it started, in clock ticks since the machine's start. With the pid it names a process.
     pub(super) started: u64,
 }
 
 impl Life {
-    /// Whether the process still runs: not a zombie, and not dead.
+    /// Whether the process still runs: not a zombie, not dead, and not about to be.
     pub(super) fn is_running(self) -> bool {
-        !matches!(self.state, b'Z' | b'X' | b'x')
+        !self.is_exiting && !matches!(self.state, b'Z' | b'X' | b'x')
     }
 }
 
@@ -134,15 +136,19 @@ pub(super) fn bracketed(link: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The third field is the state, the 22nd the start. The second is the name in brackets, which may
+/// The flag of the kernel's `linux/sched.h` for a task that is ending.
+const PF_EXITING: u32 = 0x4;
+
+/// The third field is the state, the ninth the kernel's flags, the 22nd the start. The second is the name in brackets, which may
 /// hold anything, brackets and blanks included: so the fields are counted from its end.
 fn parse_life(text: &[u8]) -> Option<Life> {
     let end = text.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(&text[end + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
-    let started = fields.nth(18)?.parse().ok()?;
-    Some(Life { state, started })
+    let flags: u32 = fields.nth(5)?.parse().ok()?;
+    let started = fields.nth(12)?.parse().ok()?;
+    Some(Life { state, is_exiting: flags & PF_EXITING != 0, started })
 }
 
 /// Whether the subject is known to be of the container that it should be of.

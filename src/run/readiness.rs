@@ -71,7 +71,7 @@ pub(super) async fn subject(
         ReadyWhen::Port(port) => return listens(watch, *port, *within).await,
         ReadyWhen::Exit(code) => {
             match timeout(*within, watch.wait_until(|_| false)).await {
-                Ok(Err(LookError::Gone { .. })) => {}
+                Ok(Err(error)) if is_gone(&error) => {}
                 Ok(ended) => return Ok(ended?),
                 Err(_) => return Err(still_runs(*within)),
             }
@@ -145,14 +145,8 @@ pub(super) async fn companion(
 /// Its end shows in many ways: a process that is gone, a file of it that is no longer there, an
 /// address that nobody answers for.
 pub(super) async fn why_gone(engine: &Engine, running: &Running, error: LookError) -> Stop {
-    let is_gone = match &error {
-        LookError::Gone { .. } | LookError::NoProcess { .. } | LookError::Recycled { .. } => true,
-        // An ending process loses its namespaces before it counts as ended.
-        LookError::Unreadable { cause, .. } => cause.is_missing(),
-        _ => false,
-    };
     // Where the process is surely gone, the engine is given a moment to notice.
-    let after = if is_gone {
+    let after = if is_gone(&error) {
         ended(engine, running).await
     } else {
         engine.inspect(&running.inspection.id).await
@@ -163,6 +157,15 @@ pub(super) async fn why_gone(engine: &Engine, running: &Running, error: LookErro
             EngineError::Unfit(crate::engine::Unfit::Changed).into()
         }
         Ok(_) | Err(_) => error.into(),
+    }
+}
+
+/// Whether the error says that the main process is no longer there.
+fn is_gone(error: &LookError) -> bool {
+    match error {
+        LookError::Gone { .. } | LookError::NoProcess { .. } | LookError::Recycled { .. } => true,
+        LookError::Unreadable { cause, .. } => cause.is_missing(),
+        _ => false,
     }
 }
 

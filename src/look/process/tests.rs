@@ -160,8 +160,19 @@ fn the_name_in_stat_may_hold_anything() {
     let rest = format!("R {}77 0", "1 ".repeat(18));
     for name in ["app", "a b", "a) S 1 (", "((", ""] {
         let life = parse_life(format!("42 ({name}) {rest}").as_bytes());
-        assert_eq!(life, Some(Life { state: b'R', started: 77 }), "{name}");
+        assert_eq!(life, Some(Life { state: b'R', is_exiting: false, started: 77 }), "{name}");
     }
     assert_eq!(parse_life(b"42 (app"), None);
     assert_eq!(parse_life(b"42 (app) S 1 2 3"), None);
+}
+
+/// The kernel takes an ending process's namespaces away while its state still is `R`.
+#[test]
+fn a_process_that_is_ending_does_not_run() {
+    let life = |flags: u32| {
+        let text = format!("42 (app) R 1 1 1 0 -1 {flags} {}77 0", "0 ".repeat(12));
+        parse_life(text.as_bytes()).unwrap()
+    };
+    assert!(life(0x0040_0100).is_running());
+    assert!(!life(0x0040_0104).is_running());
 }
