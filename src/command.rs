@@ -13,10 +13,11 @@ use libtest_mimic::Arguments;
 
 use crate::{
     cli::{Cli, Command, Global, ReportFormat, Test},
+    engine::{Engine, Progress, chain},
     exit::Exit,
     foreign::shown,
     harness, output,
-    record::RunRecord,
+    record::{LeftBehind, RunRecord},
     report::{json, text},
     rule::Rule,
     run::Options,
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Test(test) => self::test(test, &cli.global),
         Command::Lint { paths } => lint(&paths),
+        Command::Clean { dry_run } => clean(dry_run, &cli.global),
         Command::Explain { rule } => explain(rule.as_deref()),
     }
 }
@@ -112,7 +114,7 @@ fn test(test: Test, global: &Global) -> Exit {
         scan: test.scan.map(Into::into),
         images: test.image.into_iter().collect(),
     };
-    let progress: crate::engine::Progress =
+    let progress: Progress =
         if global.quiet { Arc::new(|_, _| {}) } else { Arc::new(output::progress) };
     let is_list = arguments.list;
     let outcome = harness::run(loaded.specs, options, &arguments, progress);
@@ -126,12 +128,7 @@ fn test(test: Test, global: &Global) -> Exit {
         let is_pipe = number == 13 && outcome.conclusion.num_passed == 0;
         exit = if is_pipe { Exit::Signal(number) } else { exit.and(Exit::Signal(number)) };
     }
-    for left in &outcome.record.left_behind {
-        output::line(&format!(
-            "left behind: {}\n  remove it with: {}",
-            left.what, left.remove_with
-        ));
-    }
+    left_behind(&outcome.record.left_behind);
     for report in &test.report {
         let text = match report.format {
             ReportFormat::Json => json::json(&outcome.record),
@@ -214,6 +211,50 @@ fn lint(paths: &[PathBuf]) -> Exit {
     let specs = if count == 1 { "spec" } else { "specs" };
     output::result(&format!("{count} {specs}, no problems\n"));
     Exit::Pass
+}
+
+/// Removes what earlier runs left behind, and says what.
+fn clean(is_dry: bool, global: &Global) -> Exit {
+    let Some(runtime) = harness::runtime() else {
+        output::line("error: no thread can be started");
+        return Exit::Internal;
+    };
+    let progress: Progress = Arc::new(output::progress);
+    let swept = runtime.block_on(async {
+        let engine = Engine::connect(global.engine.as_deref(), progress).await?;
+        let swept = engine.clean(is_dry).await;
+        engine.end(true);
+        swept
+    });
+    let swept = match swept {
+        Ok(swept) => swept,
+        Err(error) => {
+            output::line(&format!("error: {}", chain(&error)));
+            if let Some(hint) = error.hint() {
+                output::line(&format!("  help: {hint}"));
+            }
+            return Exit::Inconclusive;
+        }
+    };
+    let done = if is_dry { "would remove" } else { "removed" };
+    for what in &swept.removed {
+        output::result(&format!("{done} {what}\n"));
+    }
+    if swept.removed.is_empty() && swept.left.is_empty() && !global.quiet {
+        output::result("nothing to remove\n");
+    }
+    left_behind(&swept.left);
+    if swept.left.is_empty() { Exit::Pass } else { Exit::LeftBehind }
+}
+
+/// Names what is still there, each with the command that removes it.
+fn left_behind(left: &[LeftBehind]) {
+    for left in left {
+        output::line(&format!(
+            "left behind: {}\n  remove it with: {}",
+            left.what, left.remove_with
+        ));
+    }
 }
 
 fn explain(rule: Option<&str>) -> Exit {

@@ -25,6 +25,7 @@ mod podman;
 mod ready;
 mod reaper;
 mod scene;
+mod sweep;
 
 pub use client::{Engine, Progress};
 pub use endpoint::{Endpoint, Environment, Found};
@@ -35,3 +36,4 @@ pub use inspect::{Inspection, Life};
 pub use ready::{Condition, wait_for};
 pub use reaper::{enable as enable_reaper, serve as serve_reaper};
 pub use scene::{Running, Scene};
+pub use sweep::Swept;

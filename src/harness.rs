@@ -223,7 +223,8 @@ fn broken_off(session: &Session, running: &AtomicUsize, panic: &(dyn Any + Send)
     }
 }
 
-fn runtime() -> Option<Runtime> {
+/// What everything asynchronous runs on.
+pub(crate) fn runtime() -> Option<Runtime> {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().ok()
 }
 

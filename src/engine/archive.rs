@@ -13,10 +13,7 @@ use std::{
     time::Duration,
 };
 
-use bollard::{
-    Docker,
-    query_parameters::{ImportImageOptionsBuilder, RemoveImageOptionsBuilder},
-};
+use bollard::{Docker, query_parameters::ImportImageOptionsBuilder};
 use flate2::read::GzDecoder;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -26,8 +23,9 @@ use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 use super::{
     client::{Engine, REQUEST, is_missing, request},
     context,
-    error::{Cause, EngineError, chain},
-    labels,
+    error::{Cause, EngineError},
+    reaper,
+    sweep::remove_image,
 };
 use crate::{foreign::shown, record::LeftBehind, spec::Platform};
 
@@ -108,22 +106,29 @@ pub(super) async fn load(
     }
 
     engine.tell(spec, &format!("loading {}", shown(&path.display().to_string(), 200)));
-    // The run's id is in the tag, so that its reaper knows it.
-    let tag = format!("{REPOSITORY}:{}-{}", engine.run(), labels::random());
+    reaper::ensure(engine).await;
+    // Who made it is in the tag: an image of others cannot be given a label.
+    let tag = format!("{REPOSITORY}:{}", engine.maker.tag());
     let entry = Entry { repo_tags: Some(vec![tag.clone()]), ..entry };
     let (docker, file) = (engine.docker.clone(), path.to_owned());
+    noted(engine, &tag, async move { import(&docker, file, entry).await }).await.map_err(failed)?;
+    Ok(tag)
+}
+
+/// Has an image made under a tag that is removed at the end of the run. The request goes on even
+/// if this future is dropped: what it makes is noted down, and waited for.
+pub(super) async fn noted(
+    engine: &Engine,
+    tag: &str,
+    load: impl Future<Output = Result<(), Cause>> + Send + 'static,
+) -> Result<(), Cause> {
     let (done, answer) = oneshot::channel();
-    // Goes on even if this future is dropped: what it makes is noted down, and waited for.
     let pending = tokio::spawn(async move {
-        let _ = done.send(import(&docker, file, entry).await);
+        let _ = done.send(load.await);
         Ok(())
     });
-    engine.note_loaded(Loaded { tag: tag.clone(), pending: Some(pending) });
-    match answer.await {
-        Ok(Ok(())) => Ok(tag),
-        Ok(Err(cause)) => Err(failed(cause)),
-        Err(_) => Err(failed("the load broke off".into())),
-    }
+    engine.note_loaded(Loaded { tag: tag.to_owned(), pending: Some(pending) });
+    answer.await.unwrap_or_else(|_| Err("the load broke off".into()))
 }
 
 async fn import(docker: &Docker, file: PathBuf, entry: Entry) -> Result<(), Cause> {
@@ -146,16 +151,7 @@ pub(super) async fn unload(engine: &Engine, loaded: Loaded) -> Option<LeftBehind
     if let Some(pending) = pending {
         let _ = timeout(STALLS, pending).await;
     }
-    let options = RemoveImageOptionsBuilder::default().build();
-    let removal = engine.docker.remove_image(&tag, Some(options), None);
-    match request("remove the image", REQUEST, removal).await {
-        Ok(_) => None,
-        Err(error) if is_missing(&error) => None,
-        Err(error) => Some(LeftBehind {
-            what: format!("image `{tag}`: {}", chain(&error)),
-            remove_with: format!("{} image rm {tag}", engine.name().name),
-        }),
-    }
+    remove_image(engine, &tag).await
 }
 
 /// The image of an archive that is meant.

@@ -32,6 +32,8 @@ use crate::{
     spec::{Build, Platform},
 };
 
+/// The repository of the images that are built. They stay, so that the next run need not build.
+pub(super) const REPOSITORY: &str = "portlid-build";
 /// A build without a word for this long has stalled: a compiler may be silent for minutes.
 const STALLS: Duration = Duration::from_secs(15 * 60);
 /// How long after its image a build may still say something.
@@ -234,7 +236,7 @@ fn registries(dockerfile: &str, args: &BTreeMap<String, String>) -> BTreeSet<Str
 /// One tag per context, Dockerfile, stage and arguments: building again replaces.
 fn tag(build: &Build) -> String {
     let key = format!("{:?}", (&build.context, &build.dockerfile, &build.target, &build.args));
-    let mut tag = "portlid-build:".to_owned();
+    let mut tag = format!("{REPOSITORY}:");
     for byte in &Sha256::digest(key.as_bytes())[..8] {
         let _ = write!(tag, "{byte:02x}");
     }

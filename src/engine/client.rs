@@ -22,7 +22,8 @@ use super::{
     error::{Cause, EngineError},
     helper::Helper,
     image::Image,
-    labels, podman, reaper,
+    labels::Maker,
+    podman, reaper, sweep,
 };
 use crate::record::{EngineName, LeftBehind};
 
@@ -38,12 +39,15 @@ pub type Progress = Arc<dyn Fn(&str, &str) + Send + Sync>;
 pub struct Engine {
     pub(super) docker: Docker,
     pub(super) endpoint: Endpoint,
-    pub(super) run: String,
+    pub(super) maker: Maker,
+    /// The labels of everything that is made.
     pub(super) labels: HashMap<String, String>,
     pub(super) progress: Progress,
     /// Images that were resolved, so that two specs of one image pull or build it once.
     pub(super) images: Mutex<HashMap<String, Arc<OnceCell<Image>>>>,
     pub(super) reaper: OnceCell<Option<reaper::Reaper>>,
+    /// What this run found of dead ones, once it has looked.
+    pub(super) swept: OnceCell<sweep::Swept>,
     /// The container that a scout lives in, if one was started.
     helper: Mutex<Option<Helper>>,
     /// The runtime that Podman uses; it does not name it container by container.
@@ -128,15 +132,16 @@ impl Engine {
         } else {
             None
         };
-        let run = labels::random();
+        let maker = Maker::this();
         Ok(Self {
-            labels: labels::labels(&run),
+            labels: maker.labels(),
             docker,
             endpoint,
-            run,
+            maker,
             progress,
             images: Mutex::default(),
             reaper: OnceCell::new(),
+            swept: OnceCell::new(),
             helper: Mutex::default(),
             default_runtime,
             loaded: Mutex::default(),
@@ -161,7 +166,7 @@ impl Engine {
     /// The run's id: the value of the label `dev.portlid.run`.
     #[must_use]
     pub fn run(&self) -> &str {
-        &self.run
+        self.maker.run()
     }
 
     /// Whether the engine runs on this machine, as far as its address tells.
@@ -193,7 +198,7 @@ impl Engine {
 
     /// A new name for something of this run.
     pub(super) fn new_name(&self) -> String {
-        format!("portlid-{}-{}", self.run, self.made.fetch_add(1, Ordering::Relaxed))
+        format!("portlid-{}-{}", self.run(), self.made.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Tells of long work.

@@ -1,12 +1,12 @@
 //! The helper container that a scout lives in: one per run, made of portlid's own executable.
 //!
 //! Nothing is pulled for it: the image is this executable and the shared libraries that it has
-//! mapped, loaded under a tag that is its hash. It sees every process of the engine's machine and
+//! mapped. It carries the run's labels, and goes when the run ends. It sees every process of the engine's machine and
 //! may read their descriptors (`SYS_PTRACE`, `DAC_READ_SEARCH`), and nothing else: no other
 //! capability, a read-only root, no new privileges, no log.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs, io,
     path::{Path, PathBuf},
     pin::Pin,
@@ -16,6 +16,7 @@ use std::{
 use bollard::{
     body_full,
     container::{AttachContainerResults, LogOutput},
+    errors::Error,
     models::{
         ContainerCreateBody, HostConfig, HostConfigLogConfig, NetworkConnectRequest,
         NetworkDisconnectRequest,
@@ -27,11 +28,12 @@ use bollard::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future};
 use sha2::{Digest, Sha256};
-use tokio::{io::AsyncWrite, time::timeout};
+use tokio::{io::AsyncWrite, sync::oneshot, time::timeout};
 
 use super::{
-    client::{Engine, REQUEST, is_missing, request},
-    error::EngineError,
+    archive,
+    client::{Engine, REQUEST, request},
+    error::{Cause, EngineError},
     reaper,
     scene::{Made, remove_container},
 };
@@ -41,7 +43,7 @@ use crate::record::LeftBehind;
 /// accident and keep a gate from its work.
 const ARGUMENT: &str = "__portlid-scout";
 /// The repository of the helper's image.
-const REPOSITORY: &str = "portlid-scout";
+pub(super) const REPOSITORY: &str = "portlid-scout";
 
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
@@ -59,10 +61,11 @@ pub fn is_helper() -> bool {
 /// What is said to the helper and what it says.
 pub type Speech = (Pin<Box<dyn AsyncWrite + Send>>, Pin<Box<dyn Stream<Item = Bytes> + Send>>);
 
-/// A helper that runs.
+/// A helper that was asked for.
 #[derive(Debug)]
 pub(super) struct Helper {
-    pub(super) name: String,
+    name: String,
+    made: Made,
 }
 
 impl Engine {
@@ -83,11 +86,20 @@ impl Engine {
         reaper::ensure(self).await;
         let image = self.helper_image().await?;
         let name = self.new_name();
-        // Noted down first, so that it is removed whatever becomes of it.
-        *self.helper() = Some(Helper { name: name.clone() });
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let create = self.docker.create_container(Some(options), body(self, &image));
-        request("create the scout", REQUEST, create).await?;
+        let (docker, body) = (self.docker.clone(), body(self, &image));
+        let (done, answer) = oneshot::channel();
+        // Noted down, so that it is removed whatever becomes of it; and it goes on even if nobody
+        // waits for it any more.
+        let create = async move {
+            let created = docker.create_container(Some(options), body).await;
+            let _ = done.send(created.map(|_| ()));
+            Ok(())
+        };
+        let made = Made::new(&name, tokio::spawn(create));
+        *self.helper() = Some(Helper { name: name.clone(), made });
+        let answer = async { answer.await.unwrap_or(Err(Error::RequestTimeoutError)) };
+        request("create the scout", REQUEST, answer).await?;
         let options = AttachContainerOptionsBuilder::default()
             .stdin(true)
             .stdout(true)
@@ -132,32 +144,37 @@ impl Engine {
     pub async fn remove_helper(&self) -> Vec<LeftBehind> {
         let helper = self.helper().take();
         match helper {
-            Some(Helper { name }) => remove_container(self, Made::of(name)).await,
+            Some(Helper { made, .. }) => remove_container(self, made).await,
             None => Vec::new(),
         }
     }
 
-    /// Makes sure that the engine has the helper's image; returns its id or tag.
+    /// Has the engine make the helper's image; returns its tag.
     async fn helper_image(&self) -> Result<String, EngineError> {
-        let failed = |error: io::Error| EngineError::Request {
+        let failed = |cause: Cause| EngineError::Request {
             what: "make an image of this executable".to_owned(),
-            cause: Box::new(error),
+            cause,
         };
-        let packed = tokio::task::spawn_blocking(pack).await.map_err(|it| failed(it.into()))?;
-        let Packed { tag, archive } = packed.map_err(failed)?;
-        match request("inspect the image", REQUEST, self.docker.inspect_image(&tag)).await {
-            Ok(_) => return Ok(tag),
-            Err(error) if is_missing(&error) => {}
-            Err(error) => return Err(error),
-        }
         self.tell("", "making a scout of this executable");
-        let options = ImportImageOptionsBuilder::default().quiet(true).build();
-        let mut answers = Box::pin(self.docker.import_image(options, body_full(archive), None));
-        while let Some(answer) =
-            request("load the scout's image", REQUEST, async { answers.next().await.transpose() })
-                .await?
-        {
-            drop(answer);
+        let tag = format!("{REPOSITORY}:{}", self.run());
+        let (name, labels) = (tag.clone(), self.labels.clone());
+        let packed = tokio::task::spawn_blocking(move || pack(&name, &labels)).await;
+        let archive = packed.map_err(|it| failed(it.into()))?.map_err(|it| failed(it.into()))?;
+        let docker = self.docker.clone();
+        let load = async move {
+            let options = ImportImageOptionsBuilder::default().quiet(true).build();
+            let mut answers = Box::pin(docker.import_image(options, body_full(archive), None));
+            while let Some(answer) = answers.next().await {
+                answer?;
+            }
+            Ok(())
+        };
+        match timeout(REQUEST, archive::noted(self, &tag, load)).await {
+            Ok(loaded) => loaded.map_err(failed)?,
+            Err(_) => {
+                let what = "load the scout's image".to_owned();
+                return Err(EngineError::Deadline { what, limit: REQUEST });
+            }
         }
         Ok(tag)
     }
@@ -184,14 +201,8 @@ fn body(engine: &Engine, image: &str) -> ContainerCreateBody {
     }
 }
 
-/// The helper's image as `docker load` reads it.
-struct Packed {
-    tag: String,
-    archive: Bytes,
-}
-
-/// Packs this executable and its libraries.
-fn pack() -> io::Result<Packed> {
+/// Packs this executable and its libraries into an image as `docker load` reads it.
+fn pack(tag: &str, labels: &HashMap<String, String>) -> io::Result<Bytes> {
     let executable = fs::read(std::env::current_exe()?)?;
     let mut files: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
@@ -225,12 +236,12 @@ fn pack() -> io::Result<Packed> {
         "config": {
             "Entrypoint": ["/portlid", ARGUMENT],
             "Env": [format!("LD_LIBRARY_PATH={}", search.join(":"))],
+            "Labels": labels,
         },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hash(&layer))] },
     })
     .to_string();
     let id = hash(config.as_bytes());
-    let tag = format!("{REPOSITORY}:{}", &id[..16]);
     let manifest = serde_json::json!([{
         "Config": format!("{id}.json"), "RepoTags": [tag], "Layers": ["layer.tar"],
     }]);
@@ -238,7 +249,7 @@ fn pack() -> io::Result<Packed> {
     append(&mut archive, Path::new(&format!("{id}.json")), config.as_bytes(), 0o644)?;
     append(&mut archive, Path::new("layer.tar"), &layer, 0o644)?;
     append(&mut archive, Path::new("manifest.json"), manifest.to_string().as_bytes(), 0o644)?;
-    Ok(Packed { tag, archive: archive.into_inner()?.into() })
+    Ok(archive.into_inner()?.into())
 }
 
 fn append(
@@ -311,6 +322,8 @@ fn interpreter(executable: &[u8]) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::{interpreter, mapped_libraries, pack};
 
     #[test]
@@ -320,9 +333,8 @@ mod tests {
         let libraries = mapped_libraries().unwrap();
         // A static executable has neither, a dynamic one both.
         assert_eq!(loader.is_some(), !libraries.is_empty(), "{loader:?} {libraries:?}");
-        let packed = pack().unwrap();
-        assert!(packed.archive.len() > executable.len());
-        assert_eq!(packed.tag, pack().unwrap().tag, "the same executable has the same tag");
+        let archive = pack("portlid-scout:test", &HashMap::new()).unwrap();
+        assert!(archive.len() > executable.len());
     }
 
     #[test]

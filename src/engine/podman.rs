@@ -5,22 +5,36 @@
 
 use std::{
     fs,
-    os::unix::{fs::DirBuilderExt, process::CommandExt},
+    os::unix::{
+        fs::{DirBuilderExt, MetadataExt},
+        process::CommandExt,
+    },
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::{endpoint::Endpoint, error::EngineError, labels};
+use super::{
+    endpoint::Endpoint,
+    error::EngineError,
+    labels::{self, Here, Maker},
+};
 
 /// How long the service may take to answer: the first start of rootless podman sets up its storage.
 const START: Duration = Duration::from_secs(30);
 /// After so many seconds without a request the service would end by itself. Never: a watch may be
 /// long, and says nothing to the engine.
 const IDLE: &str = "0";
+
+/// How its folder's name begins.
+const PREFIX: &str = "portlid-";
+/// Who started the service, in its folder.
+const OWNER: &str = "owner";
+/// The service's process id, in its folder.
+const PID: &str = "pid";
 
 /// The service, for as long as it is needed.
 #[derive(Debug)]
@@ -70,6 +84,30 @@ impl Drop for Service {
     }
 }
 
+/// Ends the services of dead runs whose reapers are dead, too.
+pub(super) fn sweep() {
+    let here = Here::now();
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let folder = entry.path();
+        let is_named = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        // Anybody may make a folder there: only one that is ours alone says what we wrote.
+        let is_ours = fs::symlink_metadata(&folder).is_ok_and(|seen| {
+            seen.is_dir() && seen.uid() == geteuid().as_raw() && seen.mode() & 0o077 == 0
+        });
+        if !is_named || !is_ours {
+            continue;
+        }
+        let text = |file: &str| fs::read_to_string(folder.join(file)).ok();
+        let owner = text(OWNER).and_then(|text| Maker::of_tag(&text));
+        let pid = text(PID).and_then(|text| text.parse().ok());
+        if let (Some(owner), Some(pid)) = (owner, pid)
+            && owner.is_gone(&here)
+        {
+            Traces { pid, folder }.end();
+        }
+    }
+}
+
 /// Whether podman is installed.
 pub(super) fn is_installed() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -78,7 +116,7 @@ pub(super) fn is_installed() -> bool {
 
 /// Starts the service and waits until its socket is there.
 pub(super) async fn start() -> Result<(Endpoint, Service), EngineError> {
-    let folder = std::env::temp_dir().join(format!("portlid-{}", labels::random()));
+    let folder = std::env::temp_dir().join(format!("{PREFIX}{}", labels::random()));
     let failed = |what: &str, error: std::io::Error| EngineError::Request {
         what: what.to_owned(),
         cause: Box::new(error),
@@ -102,6 +140,9 @@ pub(super) async fn start() -> Result<(Endpoint, Service), EngineError> {
         .map_err(|error| failed("start `podman system service`", error));
     let child = child.inspect_err(|_| drop(fs::remove_dir_all(&folder)))?;
     let mut service = Service { child, folder };
+    // For the next run, should this one and its reaper both be killed.
+    let _ = fs::write(service.folder.join(OWNER), Maker::this().tag());
+    let _ = fs::write(service.folder.join(PID), service.child.id().to_string());
     let deadline = Instant::now() + START;
     while !socket.exists() {
         let ended = service.child.try_wait().ok().flatten();

@@ -27,9 +27,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::{
-    archive::REPOSITORY,
+    archive,
     client::{Engine, open},
     endpoint::Endpoint,
+    helper,
     labels::RUN,
     podman,
 };
@@ -67,8 +68,10 @@ pub(super) struct Reaper {
     child: Child,
 }
 
-/// Starts the run's reaper, once. Without one the run still cleans up after itself.
+/// What must be done before anything is made, once: removes what dead runs left, and starts the
+/// run's reaper. Without one the run still cleans up after itself.
 pub(super) async fn ensure(engine: &Engine) {
+    engine.sweep_first().await;
     let reaper = engine.reaper.get_or_init(|| async { start(engine) }).await;
     if reaper.is_none() && ENABLED.load(Ordering::Relaxed) {
         engine.tell("", "there is no reaper: if portlid is killed, its containers stay");
@@ -174,17 +177,19 @@ async fn sweep(docker: &Docker, label: &str) {
     }
 }
 
-/// Removes the tags under which the run loaded archives.
+/// Removes the tags under which the run loaded archives and its helper.
 async fn untag(docker: &Docker, run: &str) {
-    let filters = HashMap::from([("reference".to_owned(), vec![REPOSITORY.to_owned()])]);
-    let images = ListImagesOptionsBuilder::default().filters(&filters).build();
-    let ours = format!("{REPOSITORY}:{run}-");
-    let images = docker.list_images(Some(images)).await.unwrap_or_default();
-    for tag in images.into_iter().flat_map(|image| image.repo_tags) {
-        // Podman puts a registry in front.
-        if tag.rsplit('/').next().is_some_and(|tag| tag.starts_with(&ours)) {
-            let options = RemoveImageOptionsBuilder::default().build();
-            let _ = docker.remove_image(&tag, Some(options), None).await;
+    for repository in [archive::REPOSITORY, helper::REPOSITORY] {
+        let filters = HashMap::from([("reference".to_owned(), vec![repository.to_owned()])]);
+        let images = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let ours = format!("{repository}:{run}");
+        let images = docker.list_images(Some(images)).await.unwrap_or_default();
+        for tag in images.into_iter().flat_map(|image| image.repo_tags) {
+            // Podman puts a registry in front.
+            if tag.rsplit('/').next().is_some_and(|tag| tag.starts_with(&ours)) {
+                let options = RemoveImageOptionsBuilder::default().build();
+                let _ = docker.remove_image(&tag, Some(options), None).await;
+            }
         }
     }
 }

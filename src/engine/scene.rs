@@ -70,7 +70,8 @@ impl Made {
         Self { name, pending: None, volumes: Vec::new() }
     }
 
-    fn new(name: &str, pending: JoinHandle<Result<(), Error>>) -> Self {
+    /// Something that is being asked for.
+    pub(super) fn new(name: &str, pending: JoinHandle<Result<(), Error>>) -> Self {
         Self { name: name.to_owned(), pending: Some(pending), volumes: Vec::new() }
     }
 
@@ -408,7 +409,7 @@ pub(super) async fn remove_container(engine: &Engine, mut made: Made) -> Vec<Lef
     left
 }
 
-async fn remove_network(engine: &Engine, mut made: Made) -> Option<LeftBehind> {
+pub(super) async fn remove_network(engine: &Engine, mut made: Made) -> Option<LeftBehind> {
     let settled = made.settle().await;
     let name = made.name;
     let left_behind = |why: String| {
