@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` shows what portlid does, `make test` checks this repository.
-.PHONY: help demo test engine
+.PHONY: help demo test engine chaos
 .DEFAULT_GOAL := help
 
 help: ## List these targets
@@ -14,6 +14,9 @@ test: engine ## Check everything: formatting, lints, documentation, all tests
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --all-features
 	PORTLID_BUILD_NETWORK="$$(.ci/build-network)" cargo test --locked --all-features
 	.ci/nothing-left
+
+chaos: engine ## Kill N runs at random moments, and make sure that nothing is left
+	CHAOS_N=$(or $(N),200) cargo test --locked --test it -- chaos
 
 engine: ## Make sure of a container engine and the base image, and nothing else
 	@.ci/base-image

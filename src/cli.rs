@@ -66,13 +66,15 @@ What follows `--` goes to the test runner: a name to filter by, --exact, --skip 
         #[arg(value_name = "PATH", default_value = "specs")]
         paths: Vec<PathBuf>,
     },
-    /// Remove what earlier runs left behind, and the images that they built.
+    /// Remove what earlier runs left behind.
     #[command(
         after_help = "Every run removes what it made, and at its start what dead runs left. This does the
-same at once, and removes the images that were built from specs, too. What a live run owns is never
-touched, nor anything that portlid did not make."
+same at once. What a live run owns is never touched, nor anything that portlid did not make."
     )]
     Clean {
+        /// Also remove the images that were built from specs and are kept for the next run.
+        #[arg(long)]
+        images: bool,
         /// Only say what would be removed.
         #[arg(long)]
         dry_run: bool,

@@ -35,7 +35,7 @@ pub fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Test(test) => self::test(test, &cli.global),
         Command::Lint { paths } => lint(&paths),
-        Command::Clean { dry_run } => clean(dry_run, &cli.global),
+        Command::Clean { images, dry_run } => clean(images, dry_run, &cli.global),
         Command::Explain { rule } => explain(rule.as_deref()),
     }
 }
@@ -214,7 +214,7 @@ fn lint(paths: &[PathBuf]) -> Exit {
 }
 
 /// Removes what earlier runs left behind, and says what.
-fn clean(is_dry: bool, global: &Global) -> Exit {
+fn clean(with_builds: bool, is_dry: bool, global: &Global) -> Exit {
     let Some(runtime) = harness::runtime() else {
         output::line("error: no thread can be started");
         return Exit::Internal;
@@ -222,7 +222,7 @@ fn clean(is_dry: bool, global: &Global) -> Exit {
     let progress: Progress = Arc::new(output::progress);
     let swept = runtime.block_on(async {
         let engine = Engine::connect(global.engine.as_deref(), progress).await?;
-        let swept = engine.clean(is_dry).await;
+        let swept = engine.clean(with_builds, is_dry).await;
         engine.end(true);
         swept
     });

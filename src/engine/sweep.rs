@@ -62,14 +62,14 @@ impl Engine {
             .await;
     }
 
-    /// Removes what dead runs left behind, and the images that were built from specs and are kept
-    /// for the next run. With `is_dry` it only tells what it would remove.
+    /// Removes what dead runs left behind, and `with_builds` the images that were built from specs
+    /// and are kept for the next run. With `is_dry` it only tells what it would remove.
     ///
     /// # Errors
     ///
     /// If the engine does not say what there is.
-    pub async fn clean(&self, is_dry: bool) -> Result<Swept, EngineError> {
-        let strays = self.strays(true).await?;
+    pub async fn clean(&self, with_builds: bool, is_dry: bool) -> Result<Swept, EngineError> {
+        let strays = self.strays(with_builds).await?;
         if is_dry {
             let removed = strays.iter().map(Stray::to_string).collect();
             return Ok(Swept { removed, left: Vec::new() });

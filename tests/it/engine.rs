@@ -13,8 +13,8 @@ use bollard::{
     Docker, body_full,
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
-        CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-        RemoveContainerOptionsBuilder,
+        CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
+        ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
     },
 };
 use futures_util::StreamExt;
@@ -105,7 +105,7 @@ fn root(binary: &[u8]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// Containers and networks that the portlid process `pid` made and that are still there.
+/// Containers, networks and images that the portlid process `pid` made and that are still there.
 pub(crate) fn made_by(pid: u32) -> Vec<String> {
     let docker = docker();
     let filters = HashMap::from([("label".to_owned(), vec!["dev.portlid.run".to_owned()])]);
@@ -126,8 +126,24 @@ pub(crate) fn made_by(pid: u32) -> Vec<String> {
             .into_iter()
             .filter(|network| of_pid(&network.labels))
             .map(|network| format!("network {:?}", network.name));
-        containers.chain(networks).collect()
+        // The scout's; images of others are not labelled.
+        let images = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let images = docker.list_images(Some(images)).await.unwrap();
+        let images = images
+            .into_iter()
+            .filter(|image| of_pid(&Some(image.labels.clone())))
+            .map(|image| format!("image {:?}", image.repo_tags));
+        containers.chain(networks).chain(images).collect()
     })
+}
+
+/// The names of all volumes.
+pub(crate) fn volumes() -> Vec<String> {
+    let docker = docker();
+    let listed = runtime().block_on(async {
+        docker.list_volumes(None::<bollard::query_parameters::ListVolumesOptions>).await.unwrap()
+    });
+    listed.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect()
 }
 
 /// The engine's id of an image.

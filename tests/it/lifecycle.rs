@@ -75,20 +75,13 @@ fn a_killed_run_is_cleaned_up_by_its_reaper() {
 #[test]
 fn anonymous_volumes_go_with_the_container() {
     let image = engine::fixture_with(&[], &["VOLUME /data"]);
-    let before = volumes();
+    let before = engine::volumes();
     let spec =
         format!("image: {image}\nrun: {{ command: [sleep] }}\nexpose: []\nwatch: 0s\nscan: off\n");
     Tool::gate(&spec).run().is("pass", &[]);
-    let stray: Vec<String> = volumes().into_iter().filter(|it| !before.contains(it)).collect();
+    let stray: Vec<String> =
+        engine::volumes().into_iter().filter(|it| !before.contains(it)).collect();
     assert_eq!(stray, Vec::<String>::new());
-}
-
-fn volumes() -> Vec<String> {
-    let docker = engine::docker();
-    let listed = engine::runtime().block_on(async {
-        docker.list_volumes(None::<bollard::query_parameters::ListVolumesOptions>).await.unwrap()
-    });
-    listed.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect()
 }
 
 /// Signals at every stage of a run's beginning: whatever was asked of the engine is found again.

@@ -6,6 +6,8 @@
 
 /// Specs, command lines and environments that are refused.
 mod bad_input;
+/// Runs that are killed at random moments.
+mod chaos;
 /// The command line: listing, filters, exit codes, reports.
 mod cli;
 /// Images of one static binary, and what the engine holds.
