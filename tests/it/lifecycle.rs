@@ -22,12 +22,12 @@ fn long() -> Tool {
 }
 
 /// Waits until the run has started all its containers.
-fn wait_for_containers(pid: u32) {
+fn wait_for_containers(pid: u32, count: usize) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let made = engine::made_by(pid);
         let running = made.iter().filter(|it| it.contains("RUNNING")).count();
-        if running == 3 {
+        if running == count {
             return;
         }
         assert!(Instant::now() < deadline, "not started: {made:?}");
@@ -45,7 +45,7 @@ fn a_signal_ends_the_run_and_removes_everything() {
         let tool = long();
         let child = tool.spawn();
         let pid = child.id();
-        wait_for_containers(pid);
+        wait_for_containers(pid, 3);
         let sent_at = Instant::now();
         signal(pid, sent);
         let seen = tool.collect(child);
@@ -57,12 +57,65 @@ fn a_signal_ends_the_run_and_removes_everything() {
     }
 }
 
+/// The first process of a container ignores SIGTERM, unless it handles it: this one does not.
+#[test]
+fn eight_stubborn_containers_do_not_keep_a_signal_waiting() {
+    let image = engine::fixture(&[]);
+    let spec = format!("image: {image}\nrun: {{ command: [sleep] }}\nexpose: []\nwatch: 60s\n");
+    let tool = (0..8).fold(Tool::new(&["test", "--jobs", "8"]), |tool, number| {
+        tool.file(&format!("specs/{number}.yaml"), &spec)
+    });
+    let child = tool.spawn();
+    let pid = child.id();
+    wait_for_containers(pid, 8);
+    let sent_at = Instant::now();
+    signal(pid, Signal::QUIT);
+    let seen = tool.collect(child);
+    assert!(sent_at.elapsed() < Duration::from_secs(5), "{:?}\n{seen}", sent_at.elapsed());
+    assert_eq!(seen.code, Some(131), "{seen}");
+    assert_eq!(engine::made_by(pid), Vec::<String>::new());
+}
+
+/// The second signal ends portlid at once; the reaper finishes its work.
+#[test]
+fn a_second_signal_is_not_kept_waiting_at_all() {
+    let tool = long();
+    let child = tool.spawn();
+    let pid = child.id();
+    wait_for_containers(pid, 3);
+    signal(pid, Signal::INT);
+    sleep(Duration::from_millis(30));
+    signal(pid, Signal::TERM);
+    let sent_at = Instant::now();
+    let seen = tool.collect(child);
+    assert!(sent_at.elapsed() < Duration::from_secs(2), "{:?}\n{seen}", sent_at.elapsed());
+    // By the second, or the first was quicker.
+    assert!(matches!(seen.code, Some(143 | 130)), "{seen}");
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !engine::made_by(pid).is_empty() {
+        assert!(Instant::now() < deadline, "left: {:?}", engine::made_by(pid));
+        sleep(Duration::from_millis(200));
+    }
+}
+
+/// Nobody reads the results any more: the run ends, and removes what it made.
+#[test]
+fn a_closed_pipe_ends_the_run() {
+    let tool = long();
+    let mut child = tool.spawn();
+    let pid = child.id();
+    drop(child.stdout.take());
+    let seen = tool.collect(child);
+    assert_eq!(seen.code, Some(141), "{seen}");
+    assert_eq!(engine::made_by(pid), Vec::<String>::new());
+}
+
 #[test]
 fn a_killed_run_is_cleaned_up_by_its_reaper() {
     let tool = long();
     let mut child = tool.spawn();
     let pid = child.id();
-    wait_for_containers(pid);
+    wait_for_containers(pid, 3);
     child.kill().unwrap();
     child.wait().unwrap();
     let deadline = Instant::now() + Duration::from_secs(15);
