@@ -12,8 +12,9 @@ test: engine ## Check everything: formatting, lints, documentation, all tests
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --all-features
+	.ci/nothing-left remember target/before-the-tests
 	PORTLID_BUILD_NETWORK="$$(.ci/build-network)" cargo test --locked --all-features
-	.ci/nothing-left
+	.ci/nothing-left check target/before-the-tests
 
 chaos: engine ## Kill N runs at random moments, and make sure that nothing is left
 	CHAOS_N=$(or $(N),200) cargo test --locked --test it -- chaos
