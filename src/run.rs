@@ -170,7 +170,7 @@ impl Session {
         let engine = tokio::select! {
             biased;
             _ = interrupted.wait_for(Option::is_some) => Err(EngineError::Interrupted),
-            engine = self.engine() => engine,
+            engine = self.ready_engine() => engine,
         };
         match engine {
             Ok(engine) => {
@@ -229,6 +229,13 @@ impl Session {
         spec.watch = self.options.watch.unwrap_or(spec.watch);
         spec.scan = self.options.scan.unwrap_or(spec.scan);
         spec
+    }
+
+    /// The engine, answering.
+    async fn ready_engine(&self) -> Result<&Engine, EngineError> {
+        let engine = self.engine().await?;
+        engine.is_back().await?;
+        Ok(engine)
     }
 
     async fn engine(&self) -> Result<&Engine, EngineError> {
@@ -313,6 +320,9 @@ impl Session {
             Ok(Ok(seen)) => record.judged(spec, &seen, judge(spec, &seen)),
             Ok(Err(stop)) => {
                 stopped(&mut record, spec, notes.partial.as_ref(), &stop);
+                if matches!(&stop, Stop::Engine(error) if error.is_deadline()) {
+                    engine.note_stalled();
+                }
                 is_blind = cannot_see(&stop);
                 if let Stop::Engine(error) = &stop {
                     record.log = error.log().to_vec();

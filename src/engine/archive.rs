@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use super::{
-    client::{Engine, REQUEST, is_missing, request},
+    client::{Engine, is_missing, patience, request},
     context,
     error::{Cause, EngineError},
     reaper,
@@ -97,7 +97,7 @@ pub(super) async fn load(
         chosen.await.map_err(|error| failed(error.into()))?.map_err(failed)?;
 
     if let Some(id) = id {
-        let seen = request("inspect the image", REQUEST, engine.docker.inspect_image(&id)).await;
+        let seen = request("inspect the image", patience(), engine.docker.inspect_image(&id)).await;
         match seen {
             Ok(_) => return Ok(id),
             Err(error) if is_missing(&error) => {}

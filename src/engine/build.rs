@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use super::{
-    client::{Engine, REQUEST},
+    client::{Engine, patience},
     context,
     error::{Cause, EngineError},
     image::HUB,
@@ -59,7 +59,7 @@ pub(super) async fn build(
         _ => &[BuilderVersion::BuilderV1],
     };
     let logins = logins(engine, spec, build).await;
-    let before = timeout(REQUEST, engine.docker.inspect_image(&tag(build))).await;
+    let before = timeout(patience(), engine.docker.inspect_image(&tag(build))).await;
     let before = before.ok().and_then(Result::ok).and_then(|image| image.id);
     let mut failed = None;
     for version in versions {
@@ -179,7 +179,7 @@ async fn forget(engine: &Engine, before: Option<String>, now: &str) {
     let Some(before) = before.filter(|before| before != now) else { return };
     let options = RemoveImageOptionsBuilder::default().build();
     // It may be in use or have another name; then it stays.
-    let _ = timeout(REQUEST, engine.docker.remove_image(&before, Some(options), None)).await;
+    let _ = timeout(patience(), engine.docker.remove_image(&before, Some(options), None)).await;
 }
 
 /// The engine's own words, without the client library's around them.

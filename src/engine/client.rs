@@ -7,8 +7,8 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -30,7 +30,25 @@ use crate::record::{EngineName, LeftBehind};
 /// How long the engine may take to answer that it is there.
 const HELLO: Duration = Duration::from_secs(5);
 /// How long an ordinary request may take. Starting a container on a loaded machine takes seconds.
-pub(super) const REQUEST: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Says otherwise, in seconds, as it does for other clients of the engine.
+const PATIENCE_VARIABLE: &str = "DOCKER_CLIENT_TIMEOUT";
+
+/// How long an ordinary request may take.
+pub(super) fn patience() -> Duration {
+    static PATIENCE_SAID: OnceLock<Duration> = OnceLock::new();
+    *PATIENCE_SAID.get_or_init(|| {
+        let said = std::env::var(PATIENCE_VARIABLE).ok();
+        let seconds = said.and_then(|text| text.trim().parse::<u64>().ok());
+        seconds.filter(|said| (1..=3600).contains(said)).map_or(PATIENCE, Duration::from_secs)
+    })
+}
+
+/// How long everything that was made for a spec, or for the run, may take to be removed. Less if the
+/// engine has just let a deadline pass; the reaper goes on when this is over.
+pub(super) fn clearing(is_stalled: bool) -> Duration {
+    Duration::from_secs(if is_stalled { 10 } else { 90 })
+}
 
 /// Who is told of long work: a spec's name and a line about it.
 pub type Progress = Arc<dyn Fn(&str, &str) + Send + Sync>;
@@ -58,6 +76,8 @@ pub struct Engine {
     pub(super) service: Option<podman::Service>,
     name: EngineName,
     made: AtomicU32,
+    /// Whether it let a deadline pass, and has not answered since.
+    is_stalled: AtomicBool,
 }
 
 impl fmt::Debug for Engine {
@@ -148,6 +168,7 @@ impl Engine {
             service: None,
             name,
             made: AtomicU32::new(0),
+            is_stalled: AtomicBool::new(false),
         })
     }
 
@@ -175,6 +196,29 @@ impl Engine {
         self.endpoint.url.starts_with("unix://")
     }
 
+    /// Notes that it let a deadline pass: from now on less is waited for.
+    pub fn note_stalled(&self) {
+        self.is_stalled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it let a deadline pass, and has not answered since.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.is_stalled.load(Ordering::Relaxed)
+    }
+
+    /// Makes sure that an engine which let a deadline pass answers again, before more is asked of it.
+    ///
+    /// # Errors
+    ///
+    /// If it does not.
+    pub async fn is_back(&self) -> Result<(), EngineError> {
+        if self.is_stalled() {
+            request("answer again", HELLO, self.docker.ping()).await?;
+            self.is_stalled.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// The container that a scout lives in.
     pub(super) fn helper(&self) -> MutexGuard<'_, Option<Helper>> {
         self.helper.lock().unwrap_or_else(PoisonError::into_inner)
@@ -187,13 +231,28 @@ impl Engine {
 
     /// Removes what was made for the whole run, and tells what could not be.
     pub async fn clear(&self) -> Vec<LeftBehind> {
-        let loaded =
-            std::mem::take(&mut *self.loaded.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut left = self.remove_helper().await;
-        for loaded in loaded {
-            left.extend(archive::unload(self, loaded).await);
-        }
-        left
+        let limit = clearing(self.is_stalled());
+        let cleared = timeout(limit, async {
+            let loaded =
+                std::mem::take(&mut *self.loaded.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut left = self.remove_helper().await;
+            for loaded in loaded {
+                left.extend(archive::unload(self, loaded).await);
+            }
+            left
+        });
+        cleared.await.unwrap_or_else(|_| {
+            let (name, run) = (&self.name.name, self.run());
+            vec![LeftBehind {
+                what: format!(
+                    "perhaps the scout, or a loaded archive: the engine took longer than {} s",
+                    limit.as_secs()
+                ),
+                remove_with: format!(
+                    "{name} rm -f -v $({name} ps -aq --filter label=dev.portlid.run={run})"
+                ),
+            }]
+        })
     }
 
     /// A new name for something of this run.

@@ -194,6 +194,17 @@ impl EngineError {
         }
     }
 
+    /// Whether the engine let a deadline pass.
+    #[must_use]
+    pub fn is_deadline(&self) -> bool {
+        match self {
+            Self::Deadline { .. } => true,
+            Self::Companion { cause, .. } => cause.is_deadline(),
+            Self::Shared(cause) => cause.is_deadline(),
+            _ => false,
+        }
+    }
+
     /// The next thing to try.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -32,7 +32,7 @@ use tokio::{io::AsyncWrite, sync::oneshot, time::timeout};
 
 use super::{
     archive,
-    client::{Engine, REQUEST, request},
+    client::{Engine, patience, request},
     error::{Cause, EngineError},
     reaper,
     scene::{Made, remove_container},
@@ -99,7 +99,7 @@ impl Engine {
         let made = Made::new(&name, tokio::spawn(create));
         *self.helper() = Some(Helper { name: name.clone(), made });
         let answer = async { answer.await.unwrap_or(Err(Error::RequestTimeoutError)) };
-        request("create the scout", REQUEST, answer).await?;
+        request("create the scout", patience(), answer).await?;
         let options = AttachContainerOptionsBuilder::default()
             .stdin(true)
             .stdout(true)
@@ -108,9 +108,9 @@ impl Engine {
             .build();
         let attach = self.docker.attach_container(&name, Some(options));
         let AttachContainerResults { output, input } =
-            request("attach to the scout", REQUEST, attach).await?;
+            request("attach to the scout", patience(), attach).await?;
         let start = self.docker.start_container(&name, None);
-        request("start the scout", REQUEST, start).await?;
+        request("start the scout", patience(), start).await?;
         let output = output.filter_map(|said| {
             future::ready(match said {
                 Ok(LogOutput::StdOut { message } | LogOutput::Console { message }) => Some(message),
@@ -127,7 +127,7 @@ impl Engine {
         };
         let join = NetworkConnectRequest { container, ..NetworkConnectRequest::default() };
         let connect = self.docker.connect_network(network, join);
-        request("connect the scout to the network", REQUEST, connect).await
+        request("connect the scout to the network", patience(), connect).await
     }
 
     /// Takes the helper off a network that is about to be removed.
@@ -137,7 +137,7 @@ impl Engine {
         };
         let part = NetworkDisconnectRequest { container, force: Some(true) };
         // If that fails, removing the network says so.
-        let _ = timeout(REQUEST, self.docker.disconnect_network(network, part)).await;
+        let _ = timeout(patience(), self.docker.disconnect_network(network, part)).await;
     }
 
     /// Removes the helper, if there is one, and tells what could not be.
@@ -169,11 +169,11 @@ impl Engine {
             }
             Ok(())
         };
-        match timeout(REQUEST, archive::noted(self, &tag, load)).await {
+        match timeout(patience(), archive::noted(self, &tag, load)).await {
             Ok(loaded) => loaded.map_err(failed)?,
             Err(_) => {
                 let what = "load the scout's image".to_owned();
-                return Err(EngineError::Deadline { what, limit: REQUEST });
+                return Err(EngineError::Deadline { what, limit: patience() });
             }
         }
         Ok(tag)

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use super::{
     archive, build,
-    client::{Engine, REQUEST, is_missing, request},
+    client::{Engine, is_missing, patience, request},
     error::{Cause, EngineError},
     scene::Scene,
 };
@@ -122,7 +122,7 @@ impl Engine {
         platform: Option<&Platform>,
     ) -> Result<Image, EngineError> {
         let what = format!("inspect image `{}`", foreign::shown(shown, 120));
-        let seen = request(what, REQUEST, self.docker.inspect_image(id)).await?;
+        let seen = request(what, patience(), self.docker.inspect_image(id)).await?;
         let image = convert(seen, shown)?;
         match platform {
             Some(wanted) if !is_for(image.platform.as_deref(), wanted) => {

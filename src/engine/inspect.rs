@@ -10,7 +10,7 @@ use std::{
 use bollard::models::{ContainerInspectResponse, HealthStatusEnum, PortBinding};
 
 use super::{
-    client::{Engine, REQUEST, request},
+    client::{Engine, patience, request},
     error::{EngineError, Unfit},
 };
 use crate::{
@@ -113,7 +113,7 @@ impl Engine {
     pub async fn inspect(&self, container: &str) -> Result<Inspection, EngineError> {
         let what = format!("inspect container `{}`", crate::foreign::shown(container, 80));
         let response =
-            request(what, REQUEST, self.docker.inspect_container(container, None)).await?;
+            request(what, patience(), self.docker.inspect_container(container, None)).await?;
         let mut seen = convert(response);
         // Podman calls every runtime `oci`.
         if seen.runtime.as_deref().is_none_or(|runtime| matches!(runtime, "" | "oci"))

@@ -25,7 +25,7 @@ use futures_util::{StreamExt, future::join_all};
 use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
-    client::{Engine, REQUEST, is_missing, request},
+    client::{Engine, clearing, is_missing, patience, request},
     error::{EngineError, Unfit, chain},
     image::Image,
     inspect::Inspection,
@@ -38,8 +38,6 @@ use crate::{
     spec::{Egress, PublishMode, Run},
 };
 
-/// How long removing one thing may take, all tries together.
-const REMOVE: Duration = Duration::from_secs(20);
 /// How many ports portlid publishes by itself: each starts a proxy on the host.
 const MOST_PUBLISHED: usize = 256;
 
@@ -79,7 +77,8 @@ impl Made {
     /// [`settle`](Self::settle).
     async fn answer(&mut self, what: &str) -> Result<(), EngineError> {
         let Some(pending) = &mut self.pending else { return Ok(()) };
-        let answer = request(what, REQUEST, async { pending.await.unwrap_or_else(broken) }).await;
+        let answer =
+            request(what, patience(), async { pending.await.unwrap_or_else(broken) }).await;
         // An answered request must not be waited for a second time; one that is late must be.
         if !matches!(answer, Err(EngineError::Deadline { .. })) {
             self.pending = None;
@@ -91,7 +90,7 @@ impl Made {
     /// it is not answered even now.
     async fn settle(&mut self) -> bool {
         match self.pending.take() {
-            Some(pending) => timeout(REMOVE, pending).await.is_ok(),
+            Some(pending) => timeout(removing(), pending).await.is_ok(),
             None => true,
         }
     }
@@ -199,7 +198,8 @@ impl<'a> Scene<'a> {
             made.answer("create the container").await?;
         }
         let since = Instant::now();
-        request("start the container", REQUEST, engine.docker.start_container(&name, None)).await?;
+        request("start the container", patience(), engine.docker.start_container(&name, None))
+            .await?;
         let inspection = engine.inspect(&name).await?;
         if let Some(made) = self.containers.last_mut() {
             made.volumes.clone_from(&inspection.anonymous_volumes);
@@ -240,6 +240,17 @@ impl<'a> Scene<'a> {
     /// Removes everything that was made, and tells what could not be.
     pub async fn clear(self) -> Vec<LeftBehind> {
         let engine = self.engine;
+        let limit = clearing(engine.is_stalled());
+        let why = format!("the engine took longer than {} s", limit.as_secs());
+        let containers =
+            self.containers.iter().map(|made| container_left(engine, &made.name, &why));
+        let networks = self.networks.iter().map(|made| network_left(engine, &made.name, &why));
+        let all = containers.chain(networks).collect();
+        timeout(limit, self.clear_all()).await.unwrap_or(all)
+    }
+
+    async fn clear_all(self) -> Vec<LeftBehind> {
+        let engine = self.engine;
         let removals = self.containers.into_iter().map(|made| remove_container(engine, made));
         let mut left: Vec<LeftBehind> = join_all(removals).await.into_iter().flatten().collect();
         for network in &self.visited {
@@ -251,6 +262,11 @@ impl<'a> Scene<'a> {
         }
         left
     }
+}
+
+/// How long removing one thing may take, all tries together.
+fn removing() -> Duration {
+    patience().min(Duration::from_secs(20))
 }
 
 /// What is asked of the engine.
@@ -360,45 +376,54 @@ fn bindings(
     Ok(bindings)
 }
 
+fn container_left(engine: &Engine, name: &str, why: &str) -> LeftBehind {
+    LeftBehind {
+        what: format!("container `{name}`: {why}"),
+        remove_with: format!("{} rm -f -v {name}", engine.name().name),
+    }
+}
+
+fn network_left(engine: &Engine, name: &str, why: &str) -> LeftBehind {
+    LeftBehind {
+        what: format!("network `{name}`: {why}"),
+        remove_with: format!("{} network rm {name}", engine.name().name),
+    }
+}
+
 /// Removes a container and its anonymous volumes, and verifies that they are gone.
 pub(super) async fn remove_container(engine: &Engine, mut made: Made) -> Vec<LeftBehind> {
     let settled = made.settle().await;
     let Made { name, volumes, .. } = made;
-    let left_behind = |why: String| {
-        vec![LeftBehind {
-            what: format!("container `{name}`: {why}"),
-            remove_with: format!("{} rm -f -v {name}", engine.name().name),
-        }]
-    };
-    let deadline = Instant::now() + REMOVE;
+    let left_behind = |why: &str| vec![container_left(engine, &name, why)];
+    let deadline = Instant::now() + removing();
     loop {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         let removal = engine.docker.remove_container(&name, Some(options));
-        let removed = request("remove the container", REMOVE, removal).await;
+        let removed = request("remove the container", removing(), removal).await;
         if let Err(error) = &removed
             && !is_missing(error)
             && Instant::now() >= deadline
         {
-            return left_behind(chain(error));
+            return left_behind(&chain(error));
         }
         match engine.inspect(&name).await {
             Err(error) if is_missing(&error) && settled => break,
             // It may yet appear: then the reaper finds it.
             Err(error) if is_missing(&error) => {
-                return left_behind("the engine has not said what became of it".to_owned());
+                return left_behind("the engine has not said what became of it");
             }
             // Another removal is under way, or the engine is slow: look again.
             Ok(_) | Err(_) if Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            Ok(_) => return left_behind("it is still there".to_owned()),
-            Err(error) => return left_behind(chain(&error)),
+            Ok(_) => return left_behind("it is still there"),
+            Err(error) => return left_behind(&chain(&error)),
         }
     }
     let mut left = Vec::new();
     for volume in volumes {
         let inspect = engine.docker.inspect_volume(&volume);
-        match request("inspect the volume", REMOVE, inspect).await {
+        match request("inspect the volume", removing(), inspect).await {
             Err(error) if is_missing(&error) => {}
             Ok(_) | Err(_) => left.push(LeftBehind {
                 what: format!("volume `{volume}`"),
@@ -412,26 +437,21 @@ pub(super) async fn remove_container(engine: &Engine, mut made: Made) -> Vec<Lef
 pub(super) async fn remove_network(engine: &Engine, mut made: Made) -> Option<LeftBehind> {
     let settled = made.settle().await;
     let name = made.name;
-    let left_behind = |why: String| {
-        Some(LeftBehind {
-            what: format!("network `{name}`: {why}"),
-            remove_with: format!("{} network rm {name}", engine.name().name),
-        })
-    };
-    let deadline = Instant::now() + REMOVE;
+    let left_behind = |why: &str| Some(network_left(engine, &name, why));
+    let deadline = Instant::now() + removing();
     loop {
         let removal = engine.docker.remove_network(&name);
-        match request("remove the network", REMOVE, removal).await {
+        match request("remove the network", removing(), removal).await {
             Ok(()) => return None,
             Err(error) if is_missing(&error) && settled => return None,
             Err(error) if is_missing(&error) => {
-                return left_behind("the engine has not said what became of it".to_owned());
+                return left_behind("the engine has not said what became of it");
             }
             // "has active endpoints": a container's end takes a moment to be known.
             Err(_) if Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            Err(error) => return left_behind(chain(&error)),
+            Err(error) => return left_behind(&chain(&error)),
         }
     }
 }

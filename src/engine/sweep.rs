@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 
 use super::{
     archive, build,
-    client::{Engine, REQUEST, is_missing, request},
+    client::{Engine, is_missing, patience, request},
     error::{EngineError, chain},
     helper,
     labels::{Here, Maker, RUN},
@@ -84,8 +84,8 @@ impl Engine {
         let all = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let networks = ListNetworksOptionsBuilder::default().filters(&filters).build();
         let (containers, networks, images) = tokio::join!(
-            request("list the containers", REQUEST, self.docker.list_containers(Some(all))),
-            request("list the networks", REQUEST, self.docker.list_networks(Some(networks))),
+            request("list the containers", patience(), self.docker.list_containers(Some(all))),
+            request("list the networks", patience(), self.docker.list_networks(Some(networks))),
             images(&self.docker, with_builds),
         );
         let here = Here::now();
@@ -179,7 +179,7 @@ async fn images(docker: &Docker, with_builds: bool) -> Result<Vec<ImageSummary>,
     let lists = repositories.into_iter().map(|repository| {
         let filters = HashMap::from([("reference".to_owned(), vec![repository.to_owned()])]);
         let options = ListImagesOptionsBuilder::default().filters(&filters).build();
-        request("list the images", REQUEST, docker.list_images(Some(options)))
+        request("list the images", patience(), docker.list_images(Some(options)))
     });
     let lists: Result<Vec<_>, _> = join_all(lists).await.into_iter().collect();
     Ok(lists?.into_iter().flatten().collect())
@@ -189,7 +189,7 @@ async fn images(docker: &Docker, with_builds: bool) -> Result<Vec<ImageSummary>,
 pub(super) async fn remove_image(engine: &Engine, tag: &str) -> Option<LeftBehind> {
     let options = RemoveImageOptionsBuilder::default().build();
     let removal = engine.docker.remove_image(tag, Some(options), None);
-    match request("remove the image", REQUEST, removal).await {
+    match request("remove the image", patience(), removal).await {
         Ok(_) => None,
         Err(error) if is_missing(&error) => None,
         Err(error) => Some(LeftBehind {
