@@ -19,7 +19,7 @@ use crate::{
     harness, output,
     record::{LeftBehind, RunRecord},
     report::{json, text},
-    rule::Rule,
+    rule::{Explained, Rule},
     run::Options,
     spec::{self, Loaded},
 };
@@ -284,17 +284,30 @@ fn explain(rule: Option<&str>) -> Exit {
         ));
         return Exit::Usage;
     };
+    output::result(&explanation(rule));
+    Exit::Pass
+}
+
+/// All there is to say of a rule.
+fn explanation(rule: Rule) -> String {
     let fixed = if rule.is_fixed() { " (fixed: no spec can change it)" } else { "" };
     let cis = match rule.cis() {
         [] => String::new(),
         items => format!("CIS Docker Benchmark 1.6.0: {}\n", items.join(", ")),
     };
-    output::result(&format!(
-        "{rule}\n  {}\n\nlevel: {}{fixed}\n{cis}",
+    let Explained { why, mend, servers } = rule.explained();
+    let indented =
+        |text: &str| text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
+    let servers = servers
+        .map(|servers| format!("\nin common servers:\n{}\n", indented(servers)))
+        .unwrap_or_default();
+    format!(
+        "{rule}\n  {}\n\nlevel: {}{fixed}\n{cis}\nwhy it matters:\n{}\n\nwhat to do:\n{}\n{servers}",
         rule.summary(),
-        rule.default_level()
-    ));
-    Exit::Pass
+        rule.default_level(),
+        indented(why),
+        indented(mend),
+    )
 }
 
 /// Whether a report can be written there, without changing what is there.

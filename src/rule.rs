@@ -3,7 +3,11 @@
 //! One kebab-case id per rule, the same in code, specs, reports, docs and tests. To add a rule, add
 //! a variant and a row here; the compiler then leads to everything else that must know it.
 
+mod explained;
+
 use std::{fmt, str::FromStr};
+
+pub use explained::Explained;
 
 /// What a finding is about. See `portlid explain RULE` and the README's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
