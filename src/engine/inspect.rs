@@ -148,7 +148,9 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
         HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => None,
     });
     let networks = network.networks.unwrap_or_default();
-    let names = networks.keys().cloned().collect();
+    // In an order, because two inspections are compared.
+    let mut names: Vec<String> = networks.keys().cloned().collect();
+    names.sort();
     let hardware = networks
         .values()
         .filter_map(|endpoint| {
@@ -264,6 +266,20 @@ mod tests {
                 "82/tcp 127.0.0.1:82"
             ]
         );
+    }
+
+    /// What is not understood is kept, and two words on the same networks are equal.
+    #[test]
+    fn nothing_that_the_engine_says_is_dropped() {
+        let json = r#"{"State":{"Paused":true},"NetworkSettings":{"Ports":{"80/ton":null},"Networks":{
+            "b":{"IPAddress":"172.17.0.2"},"a":{"IPAddress":"","GlobalIPv6Address":"here"},"c":{}}}}"#;
+        for _ in 0..8 {
+            let mut seen = inspection(json);
+            seen.unread.sort();
+            assert_eq!(seen.unread, ["80/ton", "here"]);
+            assert_eq!(seen.networks, ["a", "b", "c"]);
+            assert!(matches!(seen.is_fit(), Err(super::Unfit::Paused)));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! a change every 50 ms. Anything seen once counts. An error is final: whoever asks from then on gets it, and what had been seen
 //! before it. Nothing is ever read from the container's files, and nothing is sent to it.
 
+mod ending;
 mod ledger;
 
 use std::{
@@ -43,8 +44,6 @@ const UNCHANGED: Duration = Duration::from_millis(50);
 const RESTS_IF_CHANGED: u32 = 9;
 /// The same after looking up owners.
 const RESTS_AFTER_CENSUS: u32 = 4;
-/// How often what may have changed under our eyes is looked at in the end.
-const TRIES: usize = 4;
 
 /// What was seen of a container's sockets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -424,52 +423,6 @@ impl Eyes {
         self.ledger.attribute(inodes, &found);
         let now = Instant::now();
         self.next_census = now + now.duration_since(began) * RESTS_AFTER_CENSUS;
-    }
-
-    fn finish(&mut self) -> Result<Sighting, LookError> {
-        self.read_or_explain()?;
-        self.compare_counters()?;
-        self.searched = false;
-        // Even if there is no socket: a process may be in another namespace. Processes that change
-        // while they are read may need another try.
-        for _ in 0..TRIES {
-            self.search(&self.ledger.present());
-            if self.searched {
-                break;
-            }
-        }
-        // "Nobody holds it" takes two looks with the socket still there between them.
-        for _ in 0..2 {
-            if self.ledger.pending().is_empty() {
-                break;
-            }
-            self.read_or_explain()?;
-            self.look_up(&self.ledger.pending());
-        }
-        let addresses = self.subject.addresses();
-        self.addresses = addresses.map_err(|error| self.explain(error))?;
-        let checked = self.subject.check_wholly();
-        checked.map_err(|error| self.explain(error))?;
-        Ok(self.sighting())
-    }
-
-    /// Holds the tables against the kernel's counters: a table that lists fewer sockets than there
-    /// are was cut, or is another namespace's. Only where nothing changed while they were read.
-    /// (There may be more rows than sockets: connections that are being made or already over.)
-    fn compare_counters(&mut self) -> Result<(), LookError> {
-        for _ in 0..TRIES {
-            if let Some(counters) = &self.settled {
-                let counts = counters.counts();
-                let agree =
-                    counts.iter().all(|(table, count)| self.rows[*table as usize] >= *count);
-                self.counters_agree = (!counts.is_empty()).then_some(agree);
-                if agree {
-                    break;
-                }
-            }
-            self.read_or_explain()?;
-        }
-        Ok(())
     }
 
     fn read_or_explain(&mut self) -> Result<(), LookError> {

@@ -329,13 +329,7 @@ impl View<'_, '_> {
             )
         });
         let today = today();
-        let has_dates = self.spec.expose.iter().any(|entry| entry.until.is_some());
-        let clock = (has_dates && today < FIRST_DAY).then(|| {
-            Unseen::new(
-                format!("the clock says {today}, so nobody knows which allowances have ended"),
-                "set the clock of this machine",
-            )
-        });
+        let clock = wrong_clock(self.spec, today);
         Observation {
             declared: self.image.declared.clone(),
             published,
@@ -449,6 +443,38 @@ fn controls(scan: &ScanReport, own: &str) -> Vec<String> {
     controls
 }
 
+/// A clock that is surely wrong cannot tell which allowances have ended.
+fn wrong_clock(spec: &Spec, today: Date) -> Option<Unseen> {
+    let has_dates = spec.expose.iter().any(|entry| entry.until.is_some());
+    (has_dates && today < FIRST_DAY).then(|| {
+        Unseen::new(
+            format!("the clock says {today}, so nobody knows which allowances have ended"),
+            "set the clock of this machine",
+        )
+    })
+}
+
 fn today() -> Date {
     Timestamp::now().to_zoned(TimeZone::UTC).date()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    /// A clock that was set back would make every allowance last for ever.
+    #[test]
+    fn a_clock_of_the_past_tells_no_dates() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("web.yaml");
+        for (entry, is_told) in [("80/tcp", false), ("{ port: 80/tcp, until: 2027-01-31 }", true)] {
+            std::fs::write(&file, format!("image: web\nexpose: [{entry}]\n")).unwrap();
+            let loaded = crate::spec::load(std::slice::from_ref(&file), &|_| None);
+            let [spec] = loaded.specs.as_slice() else { panic!("{:?}", loaded.problems) };
+            assert_eq!(wrong_clock(spec, date(1970, 1, 1)).is_some(), is_told, "{entry}");
+            assert_eq!(wrong_clock(spec, date(2026, 11, 22)), None, "{entry}");
+        }
+    }
 }

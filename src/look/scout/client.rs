@@ -158,7 +158,7 @@ impl Scout {
     ///
     /// Why it cannot.
     pub async fn can_see(&self, target: Target) -> Result<(), LookError> {
-        done(self.request(What::CanSee(target), self.patience).await?)
+        done(&self.request(What::CanSee(target), self.patience).await?)
     }
 
     /// Begins a watch.
@@ -173,7 +173,7 @@ impl Scout {
         self.shared.lock().watches.insert(id, sender);
         let container = target.container.clone();
         let watch = FarWatch { scout: Arc::clone(self), id, status, container };
-        done(self.request_as(id, What::Begin(target), self.patience).await?)?;
+        done(&self.request_as(id, What::Begin(target), self.patience).await?)?;
         Ok(watch)
     }
 
@@ -296,7 +296,7 @@ impl FarWatch {
     ///
     /// As there, or if the scout does not answer.
     pub async fn begin_watch_phase(&self) -> Result<(), LookError> {
-        done(self.scout.request(What::BeginWatchPhase(self.id), self.scout.patience).await?)
+        done(&self.scout.request(What::BeginWatchPhase(self.id), self.scout.patience).await?)
     }
 
     /// What has been seen until now.
@@ -360,7 +360,7 @@ async fn read(
     shared.end(&gone("it ended"));
 }
 
-fn done(answer: Answer) -> Result<(), LookError> {
+fn done(answer: &Answer) -> Result<(), LookError> {
     match answer {
         Answer::Done => Ok(()),
         _ => Err(confused()),

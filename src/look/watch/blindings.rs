@@ -176,7 +176,8 @@ fn no_way_of_blinding_makes_a_whole_look() {
 #[test]
 fn no_missing_or_unreadable_table_makes_a_whole_look() {
     for table in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "udplite", "udplite6"] {
-        let ways: [(&str, fn(&FakeProc, &str)); 2] = [
+        type Blind = fn(&FakeProc, &str);
+        let ways: [(&str, Blind); 2] = [
             ("is missing", |fake, file| fs::remove_file(fake.path(&format!("42/{file}"))).unwrap()),
             ("cannot be read", |fake, file| fake.bar(file)),
         ];
