@@ -71,6 +71,8 @@ fn threads(pid: u32) -> Vec<String> {
     names.flatten().collect()
 }
 
+/// Asserts that it is inconclusive, and prints a row of the table of what was tried.
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows the table")]
 #[track_caller]
 fn told(way: &str, whom: &str, seen: &Seen, because: &str) {
     seen.is_inconclusive(because);
