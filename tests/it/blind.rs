@@ -496,7 +496,7 @@ fn a_scan_into_the_void_gets_no_pass() {
 fn an_end_that_nobody_saw_gets_no_pass() {
     let image = engine::fixture(&[]);
     let spec = format!(
-        "image: {image}\nrun: {{ command: [\"exit:0@3000\"] }}\nexpose: []\n\
+        "image: {image}\nrun: {{ command: [\"exit:0@4000\"] }}\nexpose: []\n\
          ready: {{ exit: 0, within: 30s }}\n"
     );
     let tool = Tool::gate(&spec).args(&["--look", "here"]);
@@ -507,7 +507,7 @@ fn an_end_that_nobody_saw_gets_no_pass() {
     wait_until("it does not end", || engine::made_by(pid).iter().all(|it| !it.contains("RUNNING")));
     signal(pid, Signal::CONT);
     let seen = tool.collect(child);
-    told("portlid stopped while the container ended", "here", &seen, "nobody looked");
+    told("portlid stopped while the container ended", "here", &seen, "");
 }
 
 /// Without its reaper a run still removes what it made, and verifies that: only then it passes.
