@@ -23,7 +23,7 @@ mod tests;
 use std::{cmp::Reverse, collections::BTreeSet, net::IpAddr, time::Duration};
 
 use crate::{
-    observation::{Observation, Owner, Published, Socket},
+    observation::{Observation, Owner, Published, Socket, Unseen},
     rule::{Level, Rule},
     socket::{Port, canonical, scope},
     spec::{Place, Spec},
@@ -34,8 +34,8 @@ use crate::{
 pub struct Judgement {
     /// What is wrong, worth mending or worth knowing; the most severe first. None is `off`.
     pub findings: Vec<Finding>,
-    /// What the spec asserts and the observation does not settle. Lowercase, without a full stop.
-    pub open: Vec<String>,
+    /// What the spec asserts and the observation does not settle.
+    pub open: Vec<Unseen>,
 }
 
 /// The outcome of one spec.
@@ -115,7 +115,7 @@ struct Case<'a> {
     spec: &'a Spec,
     seen: &'a Observation,
     findings: Vec<Finding>,
-    open: Vec<String>,
+    open: Vec<Unseen>,
 }
 
 impl Case<'_> {

@@ -15,6 +15,7 @@
 //! - [`tables`]: the kernel's socket tables, from text. Pure.
 //! - `process`: one process under `/proc`, held fast, so that it cannot be mistaken.
 //! - `owners`: who holds a socket.
+//! - `addresses`: which addresses a namespace has. Pure.
 //! - `glance`: counters that tell cheaply when a socket has come or gone.
 //! - [`watch`](Watch): reads the tables again and again, and adds up what was seen.
 //! - [`scan()`]: what a neighbour is answered on every port.
@@ -24,6 +25,7 @@
 //! - [`control()`]: proof that all of this works, on a listener of our own.
 //! - [`Eyes`]: who does it, this process or a [`Scout`].
 
+mod addresses;
 mod control;
 mod error;
 mod eyes;
@@ -46,7 +48,7 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    control::control,
+    control::{Seen, control},
     error::{Cause, LookError},
     eyes::{Eyes, Vigil},
     http::http_status,

@@ -41,9 +41,26 @@ pub struct Observation {
     pub ephemeral: RangeInclusive<u16>,
     /// The day of the look, in UTC.
     pub today: Date,
-    /// What could not be seen although the look as a whole was complete. Lowercase, without a full
-    /// stop. If anything stands here, the verdict is never `pass`.
-    pub blind: Vec<String>,
+    /// What could not be seen although the look as a whole was complete. If anything stands here,
+    /// the verdict is never `pass`.
+    pub blind: Vec<Unseen>,
+}
+
+/// Something that would have to be known for a pass, and is not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unseen {
+    /// What. Lowercase, without a full stop, safe to print.
+    pub what: String,
+    /// The next thing to do about it.
+    pub hint: String,
+}
+
+impl Unseen {
+    /// `what` is not known; `hint` says what to do about it.
+    #[must_use]
+    pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into() }
+    }
 }
 
 /// A port that the engine binds on the host.

@@ -1,17 +1,15 @@
 //! What a run knows in the end: one [`Record`] per spec. Every report is made from these alone.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+mod evidence;
 
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use self::evidence::Evidence;
 use crate::{
     exit::Exit,
     foreign::shown,
     judgement::{Finding, Judgement, Verdict},
-    observation::{Answer, Observation, Socket},
+    observation::{Answer, Observation, Socket, Unseen},
     socket::Port,
     spec::{Location, Spec},
 };
@@ -109,12 +107,23 @@ impl Record {
         }
     }
 
-    /// Takes over the outcome of a judgement.
-    pub fn judged(&mut self, spec: &Spec, seen: &Observation, judgement: Judgement) {
+    /// Takes over the outcome of a judgement. This alone makes a record pass, and only if nothing
+    /// is open and the evidence lacks nothing.
+    pub fn judged(
+        &mut self,
+        spec: &Spec,
+        seen: &Observation,
+        mut judgement: Judgement,
+        evidence: Option<Evidence>,
+    ) {
+        judgement.open.extend(match &evidence {
+            Some(evidence) => evidence.lacks(spec),
+            None => vec![Unseen::new("the look was not completed", "run it again")],
+        });
+        self.evidence = evidence;
         self.verdict = judgement.verdict();
         // A rule may be broken and something else be open: both are told.
-        self.reason = (!judgement.open.is_empty())
-            .then(|| Reason { message: judgement.open.join("; "), hint: None });
+        self.reason = Reason::of(&judgement.open);
         self.findings = judgement
             .findings
             .into_iter()
@@ -160,6 +169,23 @@ pub struct LocatedFinding {
     pub finding: Finding,
 }
 
+impl Reason {
+    /// All that is open, in one reason; `None` if nothing is.
+    fn of(open: &[Unseen]) -> Option<Self> {
+        let joined = |each: fn(&Unseen) -> &str| {
+            let mut parts: Vec<&str> = Vec::new();
+            for part in open.iter().map(each) {
+                if !parts.contains(&part) {
+                    parts.push(part);
+                }
+            }
+            parts.join("; ")
+        };
+        (!open.is_empty())
+            .then(|| Self { message: joined(|it| &it.what), hint: Some(joined(|it| &it.hint)) })
+    }
+}
+
 /// One port in all four views.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerRow {
@@ -175,31 +201,6 @@ pub struct LedgerRow {
     pub listening: Vec<Socket>,
     /// The line of the entry that allows it.
     pub entry_line: Option<usize>,
-}
-
-/// What a verdict rests on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// How many times every table was read.
-    pub samples: u64,
-    /// How long the tables were watched after readiness.
-    pub watched: Duration,
-    /// The longest time for which nobody looked, from the first sample to the last.
-    pub longest_gap: Duration,
-    /// How many TCP ports were scanned.
-    pub scanned: u32,
-    /// The addresses that were scanned.
-    pub addresses: Vec<IpAddr>,
-    /// The tables that were read, by their name under `/proc/PID/net`.
-    pub tables: Vec<String>,
-    /// The container's id.
-    pub container: String,
-    /// The inode of the network namespace that was read.
-    pub network_namespace: u64,
-    /// Where the look was done: `here` or `scout`.
-    pub looked_from: &'static str,
-    /// The positive controls that were seen.
-    pub controls: Vec<String>,
 }
 
 /// Something that could not be removed.

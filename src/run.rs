@@ -25,7 +25,7 @@ use crate::{
     engine::{Engine, EngineError, Image, Progress, PullPolicy, Scene, chain},
     foreign::Foreign,
     judgement::{Verdict, judge},
-    look::{Eyes, LookError, Scout},
+    look::{Eyes, LookError, Scout, Seen},
     observation::Observation,
     record::{EngineName, LeftBehind, Reason, Record},
     rule::{Level, Rule},
@@ -67,7 +67,7 @@ pub struct Session {
     progress: Progress,
     engine: OnceCell<Result<Engine, Arc<EngineError>>>,
     /// This process's own eyes, once they were seen to work.
-    here: OnceCell<Result<(), LookError>>,
+    here: OnceCell<Result<Seen, LookError>>,
     /// The scout, once one was needed.
     scout: OnceCell<Result<Eyes, Arc<Stop>>>,
     /// Whether this process turned out not to see the containers.
@@ -176,7 +176,9 @@ impl Session {
             Ok(engine) => {
                 let was_here = self.looks_here(engine);
                 let (record, cannot_see) = self.check_with(engine, spec).await;
-                if !(cannot_see && was_here && self.options.look == LookFrom::Auto) {
+                let may_see_more = was_here && self.options.look == LookFrom::Auto;
+                // What is broken is broken, whatever another look at another container sees.
+                if !(cannot_see && may_see_more) || record.verdict == Verdict::Fail {
                     return record;
                 }
                 // Once more from its beginning, by a scout, who sees from the first moment on.
@@ -317,7 +319,9 @@ impl Session {
         let mut record = notes.record;
         let mut is_blind = false;
         match outcome {
-            Ok(Ok(seen)) => record.judged(spec, &seen, judge(spec, &seen)),
+            Ok(Ok((seen, evidence))) => {
+                record.judged(spec, &seen, judge(spec, &seen), Some(evidence));
+            }
             Ok(Err(stop)) => {
                 stopped(&mut record, spec, notes.partial.as_ref(), &stop);
                 if matches!(&stop, Stop::Engine(error) if error.is_deadline()) {
@@ -369,7 +373,7 @@ fn stopped(record: &mut Record, spec: &Spec, partial: Option<&Observation>, stop
         let mut judgement = judge(spec, seen);
         judgement.findings.retain(|finding| finding.rule.holds_of_a_part());
         if judgement.findings.iter().any(|finding| finding.level == Level::Fail) {
-            record.judged(spec, seen, judgement);
+            record.judged(spec, seen, judgement, None);
         }
     }
     record.reason = Some(reason(stop));

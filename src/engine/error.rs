@@ -169,6 +169,15 @@ pub enum Unfit {
     /// It is not the same as before.
     #[error("the container was restarted or replaced while it was looked at")]
     Changed,
+    /// It is paused, so that it can open nothing while it is looked at.
+    #[error("the container is paused")]
+    Paused,
+    /// Its networks, or its addresses, are not the same as before.
+    #[error("the container was put on other networks while it was looked at")]
+    Moved,
+    /// It was not made from the image that was asked for.
+    #[error("the container was made from another image than the one that was asked for: `{0}`")]
+    OtherImage(String),
     /// Its first process is not in the network that the engine gave it.
     #[error("the container's first process left the network that the engine gave it")]
     OtherNamespace,
@@ -288,6 +297,11 @@ impl Unfit {
             Self::NotRunning(_) => "start it first, or let portlid start it with `image:`",
             Self::Runtime(_) => "look at the image with `runc` or `crun`",
             Self::Changed => "run it again; a container that restarts by itself cannot be judged",
+            Self::Paused => {
+                "unpause it (`docker unpause`), and leave it alone while it is looked at"
+            }
+            Self::Moved => "leave its networks alone while it is looked at, and run it again",
+            Self::OtherImage(_) => "the engine's own log may say why; please report it",
             Self::OtherNamespace => "an image that builds networks of its own cannot be judged",
             Self::EndedTooSoon(_) => {
                 "what ends within a few hundredths of a second cannot be seen; let it live longer"

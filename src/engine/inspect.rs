@@ -45,6 +45,8 @@ pub struct Inspection {
     pub healthy: Option<bool>,
     /// The names of its anonymous volumes.
     pub anonymous_volumes: Vec<String>,
+    /// What the engine says of addresses and published ports, and nobody understands.
+    pub unread: Vec<String>,
     /// Network settings of the kernel that it was created with.
     pub sysctls: HashMap<String, String>,
 }
@@ -54,6 +56,8 @@ pub struct Inspection {
 pub struct Life {
     /// Whether it runs.
     pub is_running: bool,
+    /// Whether it is frozen.
+    pub is_paused: bool,
     /// The engine's id of its first process; 0 if it does not run.
     pub pid: u32,
     /// When it was started, as the engine writes it.
@@ -67,6 +71,12 @@ pub struct Life {
 }
 
 impl Life {
+    /// Whether both are the same life, perhaps over in one of them.
+    #[must_use]
+    pub fn began_with(&self, other: &Self) -> bool {
+        (&self.started_at, self.restarts) == (&other.started_at, other.restarts)
+    }
+
     /// Whether both are the same life of the same first process. A child that was killed for want
     /// of memory changes nothing of that.
     #[must_use]
@@ -90,6 +100,9 @@ impl Inspection {
     ///
     /// If it shares a namespace, or runs under a runtime whose sockets the host may not see.
     pub fn is_fit(&self) -> Result<(), Unfit> {
+        if self.life.is_paused {
+            return Err(Unfit::Paused);
+        }
         let mode = self.network_mode.as_str();
         if mode == "host" || mode.starts_with("container:") || mode.starts_with("ns:") {
             return Err(Unfit::SharedNetwork(mode.to_owned()));
@@ -135,7 +148,9 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
         HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => None,
     });
     let networks = network.networks.unwrap_or_default();
-    let names = networks.keys().cloned().collect();
+    // In an order, because two inspections are compared.
+    let mut names: Vec<String> = networks.keys().cloned().collect();
+    names.sort();
     let hardware = networks
         .values()
         .filter_map(|endpoint| {
@@ -144,11 +159,13 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
             Some((address, hardware))
         })
         .collect();
+    let mut unread = Vec::new();
     let mut addresses: Vec<IpAddr> = networks
         .into_values()
         .flat_map(|endpoint| [endpoint.ip_address, endpoint.global_ipv6_address])
         .flatten()
-        .filter_map(|address| address.parse().ok())
+        .filter(|address| !address.is_empty())
+        .filter_map(|address| address.parse().map_err(|_| unread.push(address)).ok())
         // Without the name of an interface a link-local address leads nowhere.
         .filter(|address| !matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()))
         .collect();
@@ -159,6 +176,7 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
         image: response.image.unwrap_or_default(),
         life: Life {
             is_running: state.running.unwrap_or_default(),
+            is_paused: state.paused.unwrap_or_default(),
             pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default(),
             started_at: state.started_at.unwrap_or_default(),
             restarts: response.restart_count.unwrap_or_default(),
@@ -168,7 +186,7 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
         addresses,
         hardware,
         networks: names,
-        published: published(network.ports.unwrap_or_default()),
+        published: published(network.ports.unwrap_or_default(), &mut unread),
         sandbox: network.sandbox_key.filter(|key| !key.is_empty()).map(PathBuf::from),
         runtime: host.runtime,
         network_mode: host.network_mode.unwrap_or_default(),
@@ -181,15 +199,22 @@ fn convert(response: ContainerInspectResponse) -> Inspection {
             // Engines name anonymous volumes by 256 random bits.
             .filter(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
             .collect(),
+        unread,
         sysctls: host.sysctls.unwrap_or_default(),
     }
 }
 
 /// Every binding of every port. Engines write "every address" as `0.0.0.0`, `::` or nothing.
-fn published(ports: HashMap<String, Option<Vec<PortBinding>>>) -> Vec<Published> {
+fn published(
+    ports: HashMap<String, Option<Vec<PortBinding>>>,
+    unread: &mut Vec<String>,
+) -> Vec<Published> {
     let mut all = Vec::new();
     for (port, bindings) in ports {
-        let Ok(range) = port.parse::<PortRange>() else { continue };
+        let Ok(range) = port.parse::<PortRange>() else {
+            unread.push(port);
+            continue;
+        };
         for binding in bindings.unwrap_or_default() {
             let host = match binding.host_ip.as_deref() {
                 None | Some("" | "0.0.0.0") => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -241,6 +266,20 @@ mod tests {
                 "82/tcp 127.0.0.1:82"
             ]
         );
+    }
+
+    /// What is not understood is kept, and two words on the same networks are equal.
+    #[test]
+    fn nothing_that_the_engine_says_is_dropped() {
+        let json = r#"{"State":{"Paused":true},"NetworkSettings":{"Ports":{"80/ton":null},"Networks":{
+            "b":{"IPAddress":"172.17.0.2"},"a":{"IPAddress":"","GlobalIPv6Address":"here"},"c":{}}}}"#;
+        for _ in 0..8 {
+            let mut seen = inspection(json);
+            seen.unread.sort();
+            assert_eq!(seen.unread, ["80/ton", "here"]);
+            assert_eq!(seen.networks, ["a", "b", "c"]);
+            assert!(matches!(seen.is_fit(), Err(super::Unfit::Paused)));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     foreign::Foreign,
-    observation::{Answer, Owner, Owners, Socket, Spoken},
+    observation::{Answer, Owner, Owners, Socket, Spoken, Unseen},
     rule::Rule,
     socket::{Port, Protocol, Scope, scope},
     spec::{Entry, Place, Speaks},
@@ -127,8 +127,12 @@ fn owned(case: &mut Case<'_>, port: Port, sockets: &[&Socket], place: Place, ent
         return;
     }
     if sockets.iter().any(|socket| socket.owners == Owners::Unknown) {
-        case.open.push(format!(
-            "the entry for {port} says who owns it, but the process could not be found out"
+        case.open.push(Unseen::new(
+            format!(
+                "the entry for {port} says who owns it, but the process could not be found out"
+            ),
+            "a socket that lives for moments has no owner that could be named; if it is always so, \
+             run portlid as root or with `--look scout`",
         ));
     }
     if let Some(wanted) = &entry.process {
@@ -190,9 +194,13 @@ fn spoken(case: &mut Case<'_>, port: Port, sockets: &[&Socket], place: Place, wa
         Some(Spoken::Unrecognised) => "its answer is nothing of that".to_owned(),
         Some(Spoken::Mute) => "it accepts a connection and says nothing".to_owned(),
         Some(Spoken::NotAsked) | None => {
-            case.open.push(format!(
-                "the entry for {port} says that it speaks {}, but it could not be asked",
-                wanted.as_str()
+            case.open.push(Unseen::new(
+                format!(
+                    "the entry for {port} says that it speaks {}, but it could not be asked",
+                    wanted.as_str()
+                ),
+                "it must accept connections until the watch is over; one on loopback is asked by \
+                 root alone, with `--look here`",
             ));
             return;
         }

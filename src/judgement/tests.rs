@@ -13,6 +13,7 @@ use super::{Finding, Judgement, Verdict, judge};
 use crate::{
     observation::{
         Answer, Observation, Owner, Owners, Published, PublishedBy, ScanResult, Socket, Spoken,
+        Unseen,
     },
     rule::{Level, Rule},
     socket::{Bind, Port, PortRange, Scope, scope},
@@ -547,7 +548,9 @@ fn levels_of_the_spec_hold_and_off_is_silent() {
 
 #[test]
 fn what_the_look_was_blind_to_never_passes() {
-    let seen = seen_with(vec![], |seen| seen.blind.push("the engine did not publish".to_owned()));
+    let seen = seen_with(vec![], |seen| {
+        seen.blind.push(Unseen::new("the engine did not publish", "ask it"));
+    });
     assert_eq!(judge(&spec(vec![]), &seen).verdict(), Verdict::Inconclusive);
     // But a broken rule is broken.
     assert_eq!(judge(&spec(vec![entry("80/tcp")]), &seen).verdict(), Verdict::Fail);

@@ -18,6 +18,7 @@ use std::{
 };
 
 use rustix::net::{AddressFamily, SocketType};
+use serde::{Deserialize, Serialize};
 
 use super::{
     error::LookError,
@@ -27,17 +28,29 @@ use super::{
 };
 use crate::socket::Port;
 
+/// What a control saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// The version of portlid that looked.
+    pub portlid: String,
+    /// The port of our own that was listed, known as ours, and open.
+    pub open: u16,
+    /// The port of our own that was refused.
+    pub shut: u16,
+}
+
 /// Opens a listener and checks that it is found.
 ///
 /// # Errors
 ///
 /// If it is not, or if no listener can be opened.
-pub fn control() -> Result<(), LookError> {
+pub fn control() -> Result<Seen, LookError> {
     control_at(Path::new("/proc"))
 }
 
 /// The same with another `/proc`.
-pub(super) fn control_at(proc_root: &Path) -> Result<(), LookError> {
+pub(super) fn control_at(proc_root: &Path) -> Result<Seen, LookError> {
     let failed = |what: String| LookError::Control { what };
     let no_socket = |error: std::io::Error| failed(format!("no socket of our own: {error}"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(no_socket)?;
@@ -66,11 +79,13 @@ pub(super) fn control_at(proc_root: &Path) -> Result<(), LookError> {
     if !named {
         return Err(failed(format!("our own listener on 127.0.0.1:{open} is not known as ours")));
     }
-    scan_control(open)
+    let shut = scan_control(open)?;
+    Ok(Seen { portlid: env!("CARGO_PKG_VERSION").to_owned(), open, shut })
 }
 
-/// The control of the scan: `open` must be open, and a port that is only bound refused.
-fn scan_control(open: u16) -> Result<(), LookError> {
+/// The control of the scan: `open` must be open, and a port that is only bound refused. Which
+/// that was is returned.
+fn scan_control(open: u16) -> Result<u16, LookError> {
     let failed = |what: String| LookError::Control { what };
     // Bound, so that no other process listens there and no connection can meet itself.
     let bound = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)
@@ -97,7 +112,7 @@ fn scan_control(open: u16) -> Result<(), LookError> {
     if let Some(verdict) = found.get(&shut) {
         return Err(failed(format!("the shut port 127.0.0.1:{shut} came out as {verdict:?}")));
     }
-    Ok(())
+    Ok(shut)
 }
 
 #[cfg(test)]

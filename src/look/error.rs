@@ -172,6 +172,9 @@ pub enum LookError {
     },
 }
 
+/// What to do if there are no descriptors left.
+const RAISE: &str = "raise `ulimit -n`, or run fewer specs at once";
+
 impl LookError {
     /// The next thing to try, if there is one.
     #[must_use]
@@ -199,15 +202,29 @@ impl LookError {
             Self::Unreadable { cause, .. } if cause.is_denied() => {
                 Some("run portlid as root: it reads what other users' processes hold")
             }
-            Self::Moved { .. } | Self::Unreadable { .. } | Self::Garbled { .. } => None,
+            Self::Unreadable { cause, .. } if cause.is_of_descriptors() => Some(RAISE),
+            Self::Moved { .. } => {
+                Some("a process that leaves the container's network cannot be judged")
+            }
+            Self::Unreadable { .. } | Self::Garbled { .. } => {
+                Some("is `/proc` whole here? try `--look scout`, which brings its own")
+            }
             Self::MissingTable { .. } => Some("is `/proc` of the container's host mounted here?"),
             Self::Table(_) => Some("this kernel's format is not known; please report it"),
             Self::NoAddress => Some("is it on a network? `scan: off` is for images without one"),
             Self::Address { .. } => Some("only the container's own addresses can be scanned"),
-            Self::OurSide { .. } => Some("raise `ulimit -n`, or run fewer specs at once"),
+            Self::OurSide { cause, .. } if cause.is_of_descriptors() => Some(RAISE),
+            Self::OurSide { .. } => Some(
+                "does a route or a firewall of this machine forbid it? `--look scout` looks from \
+                 beside the container; else run fewer specs at once",
+            ),
             Self::Void { .. } => Some("is there a route to the container's network from here?"),
             Self::ScanDeadline { .. } => Some("scan less (`scan: listed`), or raise `ulimit -n`"),
-            Self::Cancelled | Self::Control { .. } | Self::Internal { .. } => None,
+            Self::Cancelled => Some("run it again"),
+            Self::Control { .. } => {
+                Some("is loopback up here, and `/proc` whole? try `--look scout`")
+            }
+            Self::Internal { .. } => Some("run it again; if it stays so, please report it"),
         }
     }
 
@@ -244,6 +261,16 @@ impl Cause {
 }
 
 impl Cause {
+    /// Whether there were too many open files (`EMFILE`, `ENFILE`).
+    #[must_use]
+    pub fn is_of_descriptors(&self) -> bool {
+        self.errno.is_some_and(|errno| {
+            [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+                .iter()
+                .any(|many| many.raw_os_error() == errno)
+        })
+    }
+
     /// Whether the thing is not there (`ENOENT`, `ESRCH`).
     #[must_use]
     pub fn is_missing(&self) -> bool {

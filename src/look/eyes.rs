@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    LookError, ScanReport, ScanRequest, Sighting, Target, Watch, are_on_link, ask, can_see,
+    LookError, ScanReport, ScanRequest, Seen, Sighting, Target, Watch, are_on_link, ask, can_see,
     control, http_status, scan,
     scout::{FarWatch, Scout},
 };
@@ -33,7 +33,7 @@ impl Eyes {
     /// # Errors
     ///
     /// If the eyes do not work.
-    pub async fn control(&self) -> Result<(), LookError> {
+    pub async fn control(&self) -> Result<Seen, LookError> {
         match self {
             Self::Here => {
                 tokio::task::spawn_blocking(control).await.unwrap_or_else(|error| broken(&error))
@@ -152,10 +152,14 @@ impl Vigil {
     }
 
     /// See [`Watch::begin_watch_phase`].
-    pub fn begin_watch_phase(&self) {
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn begin_watch_phase(&self) -> Result<(), LookError> {
         match self {
-            Self::Here(watch) => watch.begin_watch_phase(),
-            Self::Far(watch) => watch.begin_watch_phase(),
+            Self::Here(watch) => watch.begin_watch_phase().await,
+            Self::Far(watch) => watch.begin_watch_phase().await,
         }
     }
 
@@ -184,6 +188,6 @@ impl Vigil {
     }
 }
 
-fn broken(error: &tokio::task::JoinError) -> Result<(), LookError> {
+fn broken<T>(error: &tokio::task::JoinError) -> Result<T, LookError> {
     Err(LookError::Internal { what: error.to_string() })
 }

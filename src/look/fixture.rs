@@ -19,6 +19,9 @@ pub(super) const TCP6_HEADER: &str = "  sl  local_address                       
 pub(super) const UDP_HEADER: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops             \n";
 pub(super) const UDP6_HEADER: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
 
+/// The routes of a namespace whose address is 172.17.0.2.
+pub(super) const FIB_TRIE: &str = "Local:\n  |-- 172.17.0.2\n     /32 host LOCAL\n";
+
 /// A line of `net/tcp` for a listener on an address of IPv4.
 pub(super) fn listener(address: [u8; 4], port: u16, inode: u64) -> String {
     let address = u32::from_ne_bytes(address);
@@ -84,6 +87,7 @@ impl FakeProc {
             ("raw", UDP_HEADER),
             ("raw6", UDP6_HEADER),
             ("if_inet6", ""),
+            ("fib_trie", FIB_TRIE),
         ];
         for (table, text) in tables {
             fs::write(folder.join("net").join(table), text).unwrap();
@@ -106,6 +110,23 @@ impl FakeProc {
     /// The listeners of process 42's namespace, of IPv4 TCP.
     pub(super) fn listeners(&self, lines: &[String]) {
         fs::write(self.path("42/net/tcp"), format!("{TCP_HEADER}{}", lines.concat())).unwrap();
+    }
+
+    /// A file of process 42 with another text.
+    pub(super) fn write(&self, file: &str, text: &str) {
+        fs::write(self.path(&format!("42/{file}")), text).unwrap();
+    }
+
+    /// A file of process 42 that cannot be read: there is a folder in its place.
+    pub(super) fn bar(&self, file: &str) {
+        let path = self.path(&format!("42/{file}"));
+        if path.is_dir() {
+            fs::remove_dir_all(&path).unwrap();
+            fs::write(&path, "").unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+        }
     }
 
     /// A descriptor of a process.

@@ -7,6 +7,8 @@
 //! nothing changed, since one socket may have come as another went. So a glance only says when to
 //! read sooner; the tables are read regularly all the same.
 
+use super::tables::Table;
+
 /// Counters of one moment. Only good for being compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Glance(Vec<u8>);
@@ -33,6 +35,29 @@ impl Glance {
         }
         self.0.len() > before
     }
+
+    /// How many sockets are in which table, by these counters.
+    pub(super) fn counts(&self) -> Vec<(Table, u64)> {
+        let mut counts = Vec::new();
+        let mut rest = self.0.as_slice();
+        while let Some(colon) = rest.iter().position(|byte| *byte == b':') {
+            let (name, after) = (&rest[..colon], &rest[colon + 1..]);
+            let end = after.iter().position(|it| !it.is_ascii_digit()).unwrap_or(after.len());
+            let number = std::str::from_utf8(&after[..end]).ok().and_then(|it| it.parse().ok());
+            let table = match name {
+                b"TCP" => Some(Table::Tcp),
+                b"TCP6" => Some(Table::Tcp6),
+                b"UDP" => Some(Table::Udp),
+                b"UDP6" => Some(Table::Udp6),
+                b"RAW" => Some(Table::Raw),
+                b"RAW6" => Some(Table::Raw6),
+                _ => None,
+            };
+            counts.extend(table.zip(number));
+            rest = &after[end..];
+        }
+        counts
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +80,22 @@ mod tests {
         assert_eq!(before, glance(&SOCKSTAT.replace("tw 8", "tw 9").replace("used 27", "used 30")));
         assert_ne!(before, glance(&SOCKSTAT.replace("UDP: inuse 0", "UDP: inuse 1")));
         assert_ne!(before, glance(&SOCKSTAT.replace("TCP: inuse 1", "TCP: inuse 2")));
+    }
+
+    /// The counters, by table.
+    #[test]
+    fn counters_are_numbers_of_tables() {
+        let text = SOCKSTAT.replace("UDP: inuse 0", "UDP: inuse 12");
+        let text = format!("{text}TCP6: inuse 3\nRAW6: inuse 1\n");
+        let expected = [
+            (Table::Tcp, 1),
+            (Table::Udp, 12),
+            (Table::Raw, 0),
+            (Table::Tcp6, 3),
+            (Table::Raw6, 1),
+        ];
+        assert_eq!(glance(&text).counts(), expected);
+        assert_eq!(Glance::default().counts(), []);
     }
 
     /// A text without counters is told from one that has some.

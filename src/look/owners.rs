@@ -35,7 +35,10 @@ pub(super) struct Census {
 
 /// Looks for the holders of the `wanted` inodes. Processes that end meanwhile are no holders.
 pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>) -> Census {
-    let mut census = Census { complete: true, ..Census::default() };
+    // Every process namespace has a first process. Where it is not to be seen, `/proc` hides
+    // processes from us (`hidepid`), and nobody knows how many.
+    let shows_all = proc_root.join("1").exists();
+    let mut census = Census { complete: shows_all, ..Census::default() };
     let Ok(entries) = std::fs::read_dir(proc_root) else {
         return Census::default();
     };

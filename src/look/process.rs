@@ -5,8 +5,10 @@
 //! through it, so a recycled process id is never read by mistake.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{Read, Seek, SeekFrom},
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -17,6 +19,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    addresses,
     error::LookError,
     glance::Glance,
     tables::{self, Row, Table},
@@ -136,6 +139,9 @@ pub(super) fn bracketed(link: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+const FIB_TRIE: &str = "net/fib_trie";
+const IF_INET6: &str = "net/if_inet6";
+
 /// The flag of the kernel's `linux/sched.h` for a task that is ending.
 const PF_EXITING: u32 = 0x4;
 
@@ -242,8 +248,11 @@ impl Subject {
     pub(super) fn require_own_namespace(&self, proc_root: &Path) -> Result<(), LookError> {
         let shared = LookError::SharedNamespace { pid: self.pid(), netns: self.netns };
         let own = proc_root.join("self/ns/net");
-        if namespace_at(&own)? == Some(self.netns) {
-            return Err(shared);
+        match namespace_at(&own)? {
+            Some(own) if own == self.netns => return Err(shared),
+            Some(_) => {}
+            // A `/proc` that does not know the looker is not one to look at.
+            None => return Err(LookError::unreadable(own.to_string_lossy(), Errno::NOENT)),
         }
         match namespace_at(&proc_root.join("1/ns/net")) {
             Ok(Some(host)) if host == self.netns => Err(shared),
@@ -271,11 +280,31 @@ impl Subject {
                 Err(LookError::Recycled { pid: self.pid() })
             }
             Some(_) => {
-                identify(&self.process, &self.container)?;
+                if identify(&self.process, &self.container)? != self.identity {
+                    let (pid, container) = (self.pid(), self.container.clone());
+                    return Err(LookError::Unverified { pid, container });
+                }
                 self.check()
             }
             None => Err(LookError::NoProcess { pid: self.pid() }),
         }
+    }
+
+    /// The addresses that the network namespace has.
+    pub(super) fn addresses(&self) -> Result<BTreeSet<IpAddr>, LookError> {
+        let text = |file: &str| {
+            self.process.text(file).map(|it| String::from_utf8_lossy(&it).into_owned())
+        };
+        let wrong = |file: &str, errno| LookError::unreadable(self.process.shown(file), errno);
+        let ipv4 = text(FIB_TRIE).map_err(|errno| wrong(FIB_TRIE, errno))?;
+        let mut all = addresses::of_ipv4(&ipv4);
+        match text(IF_INET6) {
+            Ok(ipv6) => all.extend(addresses::of_ipv6(&ipv6)),
+            // A kernel without IPv6.
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(wrong(IF_INET6, errno)),
+        }
+        Ok(all)
     }
 
     /// Reads the counters into `glance`; `false` if they say nothing.
@@ -349,6 +378,11 @@ fn absent(process: &Process, table: Table) -> Result<(), LookError> {
     if process.has_ended() {
         return Err(LookError::NoProcess { pid: process.pid() });
     }
+    // Namespaces of one kernel have the same tables: what the looker has cannot be missing there.
+    let looker = process.path.with_file_name("self");
+    if looker.join(table.path()).exists() {
+        return Err(LookError::MissingTable { table });
+    }
     if !table.is_essential() {
         // A kernel with the protocol has both families' tables, or that of IPv4 alone.
         let twin = if table == Table::Udplite { Some(Table::Udplite6) } else { None };
@@ -375,7 +409,9 @@ fn absent(process: &Process, table: Table) -> Result<(), LookError> {
 /// `/system.slice/docker-ID.scope`, `/machine.slice/libpod-ID.scope/container`.
 fn identify(process: &Process, container: &str) -> Result<Identity, LookError> {
     let pid = process.pid();
-    if container.is_empty() {
+    // Anything shorter might stand in a path by chance.
+    let is_whole = container.len() == 64 && container.bytes().all(|it| it.is_ascii_hexdigit());
+    if !is_whole {
         return Ok(Identity::Unverified);
     }
     let text = match process.text("cgroup") {

@@ -4,10 +4,12 @@
 //! a change every 50 ms. Anything seen once counts. An error is final: whoever asks from then on gets it, and what had been seen
 //! before it. Nothing is ever read from the container's files, and nothing is sent to it.
 
+mod ending;
 mod ledger;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     path::PathBuf,
     sync::mpsc,
     thread,
@@ -45,7 +47,10 @@ const RESTS_AFTER_CENSUS: u32 = 4;
 
 /// What was seen of a container's sockets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sighting {
+    /// The container that was asked for.
+    pub container: String,
     /// Every socket that accepted traffic at any moment, ordered by port and address.
     pub sockets: Vec<Socket>,
     /// Ports that had a socket and had none in two samples of the watch phase that follow each
@@ -68,6 +73,12 @@ pub struct Sighting {
     pub elsewhere: bool,
     /// Which tables were read.
     pub tables: BTreeMap<Table, TableState>,
+    /// Whether, in the end, every process of the container could be looked through.
+    pub searched: bool,
+    /// The addresses that the namespace had in the end; none before that.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Whether the kernel's own counters bear out the tables; `None` if that was not to be known.
+    pub counters_agree: Option<bool>,
 }
 
 /// What is true at the moment, for those who wait for it.
@@ -89,7 +100,7 @@ pub struct Watch {
 /// What the watching thread can be told.
 #[derive(Debug)]
 enum Command {
-    BeginWatchPhase,
+    BeginWatchPhase(oneshot::Sender<()>),
     SoFar(oneshot::Sender<Sighting>),
     Finish(oneshot::Sender<Result<Sighting, LookError>>),
 }
@@ -152,10 +163,16 @@ impl Watch {
         }
     }
 
-    /// Begins the watch phase: from now on a port without a socket counts as lost.
-    pub fn begin_watch_phase(&self) {
-        // If the thread is gone, `finish` says so.
-        let _ = self.commands.send(Command::BeginWatchPhase);
+    /// Begins the watch phase: from then on a port without a socket counts as lost. It has begun
+    /// when this returns, so that nobody counts time in which nobody watched.
+    ///
+    /// # Errors
+    ///
+    /// If the watching thread broke.
+    pub async fn begin_watch_phase(&self) -> Result<(), LookError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::BeginWatchPhase(reply)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())
     }
 
     /// What has been seen until now, even if the watch has ended with an error.
@@ -196,8 +213,9 @@ fn watching(mut eyes: Eyes, orders: &mpsc::Receiver<Command>, publish: &watch::S
             orders.recv_timeout(eyes.rest())
         };
         let outcome = match order {
-            Ok(Command::BeginWatchPhase) => {
+            Ok(Command::BeginWatchPhase(reply)) => {
                 eyes.ledger.begin_watch_phase(eyes.started.elapsed());
+                let _ = reply.send(());
                 Ok(())
             }
             Ok(Command::SoFar(reply)) => {
@@ -247,6 +265,8 @@ struct Eyes {
     started: Instant,
     ledger: Ledger,
     tables: BTreeMap<Table, TableState>,
+    /// How many rows each table had in the latest sample.
+    rows: [u64; Table::ALL.len()],
     /// The sockets of the latest sample; kept to spare an allocation.
     accepting: Vec<Accepting>,
     last_sample: Instant,
@@ -259,6 +279,11 @@ struct Eyes {
     longest_gap: Duration,
     /// Whether a process of the container was seen in another network namespace.
     elsewhere: bool,
+    /// Whether any search was complete; in the end, any of the last.
+    searched: bool,
+    /// The addresses of the namespace, once they were read.
+    addresses: BTreeSet<IpAddr>,
+    counters_agree: Option<bool>,
     /// How long the latest sample took, owners not counted.
     cost: Duration,
     next_census: Instant,
@@ -275,6 +300,7 @@ impl Eyes {
             started: now.checked_sub(target.age).unwrap_or(now),
             ledger: Ledger::default(),
             tables: BTreeMap::new(),
+            rows: [0; Table::ALL.len()],
             accepting: Vec::new(),
             last_sample: now,
             last_glance: now,
@@ -283,6 +309,9 @@ impl Eyes {
             glances: 0,
             longest_gap: Duration::ZERO,
             elsewhere: false,
+            searched: false,
+            addresses: BTreeSet::new(),
+            counters_agree: None,
             cost: Duration::ZERO,
             next_census: now,
         })
@@ -306,7 +335,8 @@ impl Eyes {
         if self.last_sample.elapsed() >= due {
             return self.sample();
         }
-        self.subject.check().map_err(|error| self.explain(error))?;
+        let checked = self.subject.check();
+        checked.map_err(|error| self.explain(error))?;
         self.note_glance();
         if !changed {
             self.glances = self.glances.saturating_add(1);
@@ -332,7 +362,7 @@ impl Eyes {
     }
 
     fn sample(&mut self) -> Result<(), LookError> {
-        self.read().map_err(|error| self.explain(error))?;
+        self.read_or_explain()?;
         if self.last_sample >= self.next_census {
             self.look_up(&self.ledger.pending());
         }
@@ -347,8 +377,10 @@ impl Eyes {
         self.subject.check()?;
         let before = self.subject.glance(&mut self.glance).then(|| self.glance.clone());
         self.accepting.clear();
-        let accepting = &mut self.accepting;
+        let (accepting, rows) = (&mut self.accepting, &mut self.rows);
+        rows.fill(0);
         let states = self.subject.read_tables(|row| {
+            rows[row.table as usize] += 1;
             if row.accepts() {
                 accepting.push(Accepting {
                     port: row.bound_to(),
@@ -387,29 +419,20 @@ impl Eyes {
         let began = Instant::now();
         let found = census(&self.proc_root, &self.subject, inodes);
         self.elsewhere |= found.elsewhere;
+        self.searched |= found.complete;
         self.ledger.attribute(inodes, &found);
         let now = Instant::now();
         self.next_census = now + now.duration_since(began) * RESTS_AFTER_CENSUS;
     }
 
-    fn finish(&mut self) -> Result<Sighting, LookError> {
-        self.read().map_err(|error| self.explain(error))?;
-        // Even if there is no socket: a process may be in another namespace.
-        self.search(&self.ledger.present());
-        // "Nobody holds it" takes two looks with the socket still there between them.
-        for _ in 0..2 {
-            if self.ledger.pending().is_empty() {
-                break;
-            }
-            self.read().map_err(|error| self.explain(error))?;
-            self.look_up(&self.ledger.pending());
-        }
-        self.subject.check_wholly().map_err(|error| self.explain(error))?;
-        Ok(self.sighting())
+    fn read_or_explain(&mut self) -> Result<(), LookError> {
+        self.read().map_err(|error| self.explain(error))
     }
 
-    /// An error that came because the process has ended is reported as that.
-    fn explain(&self, error: LookError) -> LookError {
+    /// An error that came because the process has ended is reported as that. Until now nobody
+    /// looked: that counts as a gap, however it ended.
+    fn explain(&mut self, error: LookError) -> LookError {
+        self.note_glance();
         let ended =
             matches!(error, LookError::NoProcess { .. }) || self.subject.process().has_ended();
         if ended {
@@ -425,6 +448,7 @@ impl Eyes {
 
     fn sighting(&self) -> Sighting {
         Sighting {
+            container: self.subject.container().to_owned(),
             sockets: self.ledger.sockets(),
             lost: self.ledger.lost().clone(),
             samples: self.ledger.samples(),
@@ -435,9 +459,14 @@ impl Eyes {
             identity: self.subject.identity(),
             elsewhere: self.elsewhere,
             tables: self.tables.clone(),
+            searched: self.searched,
+            addresses: self.addresses.clone(),
+            counters_agree: self.counters_agree,
         }
     }
 }
 
+#[cfg(test)]
+mod blindings;
 #[cfg(test)]
 mod tests;

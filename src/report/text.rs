@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr, time::Duration};
 use crate::{
     judgement::Verdict,
     observation::{Answer, Owner, Owners, Socket},
-    record::{LedgerRow, LocatedFinding, Record},
+    record::{Evidence, LedgerRow, LocatedFinding, Record},
     rule::Level,
     socket::Port,
 };
@@ -84,10 +84,10 @@ pub fn asides(record: &Record, with_notes: bool) -> String {
 #[must_use]
 pub fn evidence(record: &Record) -> Option<String> {
     let evidence = record.evidence.as_ref()?;
-    let addresses: Vec<String> = evidence.addresses.iter().map(IpAddr::to_string).collect();
     Some(format!(
         "{}: {} in {:.1} s; {} samples of {} tables, watched for {:.1} s, never out of sight for \
-         more than {} ms; {} TCP ports scanned on {}; container {}, network namespace {}; controls: {}",
+         more than {} ms; {} TCP ports scanned on {}; container {}{}, network namespace {} with {}; \
+         looked from {}; controls: {}",
         record.name,
         record.verdict.as_str(),
         record.took.as_secs_f64(),
@@ -96,11 +96,32 @@ pub fn evidence(record: &Record) -> Option<String> {
         evidence.watched.as_secs_f64(),
         evidence.longest_gap.as_millis(),
         evidence.scanned,
-        if addresses.is_empty() { "no address".to_owned() } else { addresses.join(", ") },
+        list(&evidence.addresses),
         evidence.container.get(..12).unwrap_or(&evidence.container),
+        identity(evidence),
         evidence.network_namespace,
+        list(&evidence.namespace_addresses),
+        evidence.looked_from,
         evidence.controls.join("; ")
     ))
+}
+
+/// What is known of the container, beyond its id.
+fn identity(evidence: &Evidence) -> String {
+    let known = [
+        (evidence.is_identified, "identified"),
+        (evidence.is_same, "the same before and after"),
+        (evidence.is_searched, "every process searched"),
+        (evidence.is_over, "ended as wanted"),
+        (evidence.counters_agree == Some(true), "as many sockets as the kernel counts"),
+    ];
+    let known: Vec<&str> = known.into_iter().filter_map(|(is, what)| is.then_some(what)).collect();
+    if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) }
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+    if addresses.is_empty() { "no address".to_owned() } else { addresses.join(", ") }
 }
 
 fn headline(record: &Record) -> String {

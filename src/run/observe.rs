@@ -5,7 +5,6 @@ use std::{
     net::IpAddr,
     ops::RangeInclusive,
     path::PathBuf,
-    time::Duration,
 };
 
 use futures_util::future::join_all;
@@ -19,15 +18,19 @@ use super::{
 };
 use crate::{
     engine::{EngineError, Image, Inspection, Running, Scene, Unfit},
-    look::{self, Eyes, LookError, ScanReport, ScanRequest, Sighting, TableState, Target, Vigil},
-    observation::{Answer, Observation, Published, PublishedBy, ScanResult, Spoken},
+    foreign::shown,
+    look::{
+        self, Eyes, Identity, LookError, ScanReport, ScanRequest, Seen, Sighting, TableState,
+        Target, Vigil,
+    },
+    observation::{Answer, Observation, Published, PublishedBy, ScanResult, Spoken, Unseen},
     record::Evidence,
     socket::{Port, PortRange, Protocol},
     spec::{PublishMode, ReadyWhen, Scan, Spec, Subject},
 };
 
-/// A look that was interrupted for longer than this cannot say what happened meanwhile.
-const LONGEST_GAP: Duration = Duration::from_secs(1);
+/// Before this day no portlid was made: a clock that says so is wrong.
+const FIRST_DAY: Date = jiff::civil::date(2026, 1, 1);
 
 impl Session {
     /// Starts the spec's containers and looks at the subject. `notes` is kept up to date, so that
@@ -37,7 +40,7 @@ impl Session {
         scene: &mut Scene<'_>,
         spec: &Spec,
         notes: &mut Notes,
-    ) -> Result<Observation, Stop> {
+    ) -> Result<(Observation, Evidence), Stop> {
         // Before anything is started, so that nothing is missed while a scout gets ready.
         let eyes = self.eyes(scene.engine()).await?;
         let (image, running) = self.start(scene, &eyes, spec, notes).await?;
@@ -86,9 +89,10 @@ impl Session {
 
         let required: BTreeSet<Port> = spec.required().map(|(_, port)| port).collect();
         readiness::subject(engine, view.eyes, view.running, watch, &spec.ready, &required).await?;
-        watch.begin_watch_phase();
+        watch.begin_watch_phase().await?;
         if view.is_over(watch) {
-            return Ok(Answers { scan: no_scan(), spoken: BTreeMap::new() });
+            let control = view.eyes.control().await?;
+            return Ok(Answers { scan: no_scan(), spoken: BTreeMap::new(), control });
         }
         tokio::select! {
             // Only ends if the container does.
@@ -97,9 +101,11 @@ impl Session {
                 Ok(()) => Err(EngineError::Unfit(Unfit::Changed).into()),
             },
             looked = async {
-                let (_, scan) = tokio::join!(sleep(spec.watch), view.scan(watch));
-                let scan = view.second_look(watch, scan?).await?;
-                Ok(Answers { scan, spoken: view.ask(watch).await })
+                // The eyes have to work now, not only when the run began.
+                let (_, scan, control) =
+                    tokio::join!(sleep(spec.watch), view.scan(watch), view.eyes.control());
+                let (scan, control) = (view.second_look(watch, scan?).await?, control?);
+                Ok(Answers { scan, spoken: view.ask(watch).await, control })
             } => looked,
         }
     }
@@ -109,6 +115,8 @@ impl Session {
 struct Answers {
     scan: ScanReport,
     spoken: BTreeMap<Port, Spoken>,
+    /// The positive control, seen meanwhile.
+    control: Seen,
 }
 
 /// What one look is about.
@@ -150,7 +158,8 @@ impl View<'_, '_> {
 
     /// Whether the spec waited for the container's end, and it came.
     fn is_over(&self, watch: &Vigil) -> bool {
-        matches!(self.spec.ready.when, ReadyWhen::Exit(_)) && watch.ended().is_some()
+        matches!(self.spec.ready.when, ReadyWhen::Exit(_))
+            && matches!(watch.ended(), Some(LookError::Gone { .. }))
     }
 
     /// Scans as the spec says.
@@ -198,15 +207,16 @@ impl View<'_, '_> {
     async fn conclude(
         &self,
         watch: Vigil,
-        Answers { scan, spoken }: Answers,
+        Answers { scan, spoken, control }: Answers,
         notes: &mut Notes,
-    ) -> Result<Observation, Stop> {
+    ) -> Result<(Observation, Evidence), Stop> {
         if self.is_over(&watch) {
             let sighting = watch.so_far().await?;
-            notes.record.evidence = Some(self.evidence(&sighting, &scan));
+            let mut evidence = self.evidence(&sighting, &scan, &control);
+            evidence.is_over = true;
             // While it ran, this was published.
             let published = self.running.inspection.published.clone();
-            return Ok(self.observation(sighting, scan.result, published));
+            return Ok((self.observation(sighting, scan.result, published), evidence));
         }
         let sighting = match watch.finish().await {
             Ok(sighting) => sighting,
@@ -219,18 +229,45 @@ impl View<'_, '_> {
         };
         let before = &self.running.inspection;
         let after = self.scene.engine().inspect(&before.id).await?;
-        // Another address means another network, and nobody scanned it.
-        if !after.life.is_same(&before.life) || after.addresses != before.addresses {
+        if !after.life.is_same(&before.life) {
             return Err(EngineError::Unfit(Unfit::Changed).into());
         }
+        if after.life.is_paused {
+            return Err(EngineError::Unfit(Unfit::Paused).into());
+        }
+        // Another address means another network, and nobody scanned it.
+        if after.addresses != before.addresses || after.networks != before.networks {
+            return Err(EngineError::Unfit(Unfit::Moved).into());
+        }
+        self.require_image(&after).await?;
         if before.network_namespace().is_some_and(|namespace| namespace != sighting.netns) {
             return Err(EngineError::Unfit(Unfit::OtherNamespace).into());
         }
-        notes.record.evidence = Some(self.evidence(&sighting, &scan));
-        let mut seen = self.observation(sighting, scan.result, after.published);
+        let evidence = self.evidence(&sighting, &scan, &control);
+        // What was published at any moment counts.
+        let mut published = after.published;
+        published.extend(before.published.iter().cloned());
+        published.sort_by_key(|it| (it.port, it.host, it.host_port));
+        published.dedup();
+        let mut seen = self.observation(sighting, scan.result, published);
         seen.spoken = spoken;
         seen.blind.extend(self.unpublished(&seen));
-        Ok(seen)
+        Ok((seen, evidence))
+    }
+
+    /// Checks that the container was made from the image that was asked for.
+    async fn require_image(&self, seen: &Inspection) -> Result<(), EngineError> {
+        let bare = |id: &str| id.strip_prefix("sha256:").unwrap_or(id).to_owned();
+        if bare(&seen.image) == bare(&self.image.id) {
+            return Ok(());
+        }
+        // An engine may have several names for one image.
+        let engine = self.scene.engine();
+        let other = engine.resolved(&seen.image, &self.image.id, None).await;
+        if other.is_ok_and(|it| it.id == self.image.id) {
+            return Ok(());
+        }
+        Err(EngineError::Unfit(Unfit::OtherImage(shown(&seen.image, 80))))
     }
 
     async fn ask(&self, watch: &Vigil) -> BTreeMap<Port, Spoken> {
@@ -252,7 +289,7 @@ impl View<'_, '_> {
     }
 
     /// What portlid asked the engine to publish, and the engine did not.
-    fn unpublished(&self, seen: &Observation) -> Option<String> {
+    fn unpublished(&self, seen: &Observation) -> Option<Unseen> {
         let asked: BTreeSet<Port> = match (&self.spec.subject, publishing(self.spec)) {
             (Subject::Container(_), _) | (_, PublishMode::None) => return None,
             (_, PublishMode::All) => self.image.declared.clone(),
@@ -261,7 +298,10 @@ impl View<'_, '_> {
         let missing = asked
             .into_iter()
             .find(|&port| !seen.published.iter().any(|published| published.port == port))?;
-        Some(format!("the engine was asked to publish {missing}, and did not"))
+        Some(Unseen::new(
+            format!("the engine was asked to publish {missing}, and did not"),
+            "the engine's own log may say why; `run.publish` says what to publish",
+        ))
     }
 
     /// What had been seen when the look was broken off.
@@ -276,17 +316,20 @@ impl View<'_, '_> {
         published: Vec<Published>,
     ) -> Observation {
         let elsewhere = sighting.elsewhere.then(|| {
-            "a process of the container is in another network namespace, and what listens there was \
-             not seen"
-                .to_owned()
-        });
-        let gap = sighting.longest_gap;
-        let blind = (gap > LONGEST_GAP).then(|| {
-            format!(
-                "nobody looked at the tables for {:.1} s: the machine is overloaded",
-                gap.as_secs_f64()
+            Unseen::new(
+                "a process of the container is in another network namespace, and what listens \
+                 there was not seen",
+                "an image that makes networks of its own cannot be judged",
             )
         });
+        let unread = self.running.inspection.unread.first().map(|text| {
+            Unseen::new(
+                format!("the engine says `{}` of the container's network", shown(text, 60)),
+                "nobody knows what that means: please report it",
+            )
+        });
+        let today = today();
+        let clock = wrong_clock(self.spec, today);
         Observation {
             declared: self.image.declared.clone(),
             published,
@@ -300,27 +343,45 @@ impl View<'_, '_> {
             scan,
             spoken: BTreeMap::new(),
             ephemeral: ephemeral(&self.running.inspection),
-            today: today(),
-            blind: blind.into_iter().chain(elsewhere).collect(),
+            today,
+            blind: elsewhere.into_iter().chain(unread).chain(clock).collect(),
         }
     }
 
-    fn evidence(&self, sighting: &Sighting, scan: &ScanReport) -> Evidence {
-        let read = sighting.tables.iter().filter(|(_, state)| **state == TableState::Read);
+    /// All that was gathered. The container is the same, or this is not reached.
+    fn evidence(&self, sighting: &Sighting, scan: &ScanReport, control: &Seen) -> Evidence {
+        let tables = |wanted: TableState| {
+            let tables = sighting.tables.iter().filter(move |(_, state)| **state == wanted);
+            tables.map(|(table, _)| table.path().to_owned()).collect()
+        };
+        let control = format!(
+            "own listener on port {} seen in the tables, with its owner, and open; {} refused",
+            control.open, control.shut
+        );
         Evidence {
             samples: u64::from(sighting.samples),
             watched: sighting.watched,
             longest_gap: sighting.longest_gap,
             scanned: scan.result.scanned,
             addresses: scan.addresses.iter().map(|report| report.address).collect(),
-            tables: read.map(|(table, _)| table.path().to_owned()).collect(),
-            container: self.running.inspection.id.clone(),
+            container_addresses: self.addresses(),
+            namespace_addresses: sighting.addresses.iter().copied().collect(),
+            tables: tables(TableState::Read),
+            absent_tables: tables(TableState::NotInKernel),
+            counters_agree: sighting.counters_agree,
+            container: sighting.container.clone(),
+            is_identified: sighting.identity == Identity::Verified
+                && sighting.container == self.running.inspection.id,
+            is_same: true,
+            is_searched: sighting.searched,
+            is_over: false,
             network_namespace: sighting.netns,
             looked_from: match self.eyes {
                 Eyes::Here => "here",
                 Eyes::Far(_) => "scout",
             },
-            controls: controls(scan),
+            controls: controls(scan, &control),
+            control: Some(control),
         }
     }
 }
@@ -370,8 +431,8 @@ fn ephemeral(inspection: &Inspection) -> RangeInclusive<u16> {
 }
 
 /// What showed that the eyes work.
-fn controls(scan: &ScanReport) -> Vec<String> {
-    let mut controls = vec!["own listener seen in the tables, with its owner, and open".to_owned()];
+fn controls(scan: &ScanReport, own: &str) -> Vec<String> {
+    let mut controls = vec![own.to_owned()];
     // An address that gave no answer shows nothing.
     for report in scan.addresses.iter().filter(|report| report.open + report.refused > 0) {
         controls.push(format!(
@@ -382,6 +443,38 @@ fn controls(scan: &ScanReport) -> Vec<String> {
     controls
 }
 
+/// A clock that is surely wrong cannot tell which allowances have ended.
+fn wrong_clock(spec: &Spec, today: Date) -> Option<Unseen> {
+    let has_dates = spec.expose.iter().any(|entry| entry.until.is_some());
+    (has_dates && today < FIRST_DAY).then(|| {
+        Unseen::new(
+            format!("the clock says {today}, so nobody knows which allowances have ended"),
+            "set the clock of this machine",
+        )
+    })
+}
+
 fn today() -> Date {
     Timestamp::now().to_zoned(TimeZone::UTC).date()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    /// A clock that was set back would make every allowance last for ever.
+    #[test]
+    fn a_clock_of_the_past_tells_no_dates() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("web.yaml");
+        for (entry, is_told) in [("80/tcp", false), ("{ port: 80/tcp, until: 2027-01-31 }", true)] {
+            std::fs::write(&file, format!("image: web\nexpose: [{entry}]\n")).unwrap();
+            let loaded = crate::spec::load(std::slice::from_ref(&file), &|_| None);
+            let [spec] = loaded.specs.as_slice() else { panic!("{:?}", loaded.problems) };
+            assert_eq!(wrong_clock(spec, date(1970, 1, 1)).is_some(), is_told, "{entry}");
+            assert_eq!(wrong_clock(spec, date(2026, 11, 22)), None, "{entry}");
+        }
+    }
 }

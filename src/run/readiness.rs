@@ -189,7 +189,8 @@ async fn ended(engine: &Engine, running: &Running) -> Result<Inspection, EngineE
 }
 
 fn exited_with(running: &Running, seen: &Inspection, code: i64) -> Result<(), Stop> {
-    if !seen.life.is_running && seen.life.exit_code == code {
+    let is_it = seen.life.began_with(&running.inspection.life);
+    if !seen.life.is_running && seen.life.exit_code == code && is_it {
         Ok(())
     } else {
         Err(exited(running, seen).into())

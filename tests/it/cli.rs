@@ -67,7 +67,7 @@ fn standard_output_stays_machine_readable() {
 fn evidence_is_shown_when_asked_for() {
     let seen = two_specs().args(&["-v", "--", "good"]).run();
     assert!(seen.stderr.contains("good: pass in "), "{seen}");
-    assert!(seen.stderr.contains("controls: own listener seen"), "{seen}");
+    assert!(seen.stderr.contains("controls: own listener on port "), "{seen}");
 }
 
 #[test]

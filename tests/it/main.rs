@@ -6,6 +6,8 @@
 
 /// Specs, command lines and environments that are refused.
 mod bad_input;
+/// Ways of blinding it, none of which ends in a pass.
+mod blind;
 /// Runs that are killed at random moments.
 mod chaos;
 /// The command line: listing, filters, exit codes, reports.
@@ -14,6 +16,8 @@ mod cli;
 mod engine;
 /// A fluent runner of the executable.
 mod harness;
+/// An engine that lies.
+mod liar;
 /// The library, on containers that testcontainers started.
 mod library;
 /// What is left behind, by whatever end.

@@ -131,6 +131,7 @@ fn only_what_the_kernel_lacks_may_be_missing() {
         let fake = FakeProc::with_container();
         for file in missing {
             fs::remove_file(fake.path(&format!("42/net/{file}"))).unwrap();
+            fs::remove_file(fake.path(&format!("1/net/{file}"))).unwrap();
         }
         let states = open(&fake).unwrap().read_tables(|_| {});
         let absent = states
@@ -139,6 +140,17 @@ fn only_what_the_kernel_lacks_may_be_missing() {
             Ok(count) => assert_eq!(absent, Ok(count), "{missing:?}"),
             Err(table) => assert_eq!(absent, Err(LookError::MissingTable { table })),
         }
+    }
+}
+
+/// One kernel has the same tables in every namespace.
+#[test]
+fn what_the_looker_has_cannot_be_missing() {
+    for file in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "udplite", "udplite6"] {
+        let fake = FakeProc::with_container();
+        fs::remove_file(fake.path(&format!("42/net/{file}"))).unwrap();
+        let error = open(&fake).unwrap().read_tables(|_| {}).unwrap_err();
+        assert!(matches!(error, LookError::MissingTable { .. }), "{file}: {error:?}");
     }
 }
 

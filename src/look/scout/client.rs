@@ -23,9 +23,10 @@ use tokio::{
 
 use super::wire::{Answer, Line, Request, What};
 use crate::{
-    look::{LookError, ScanReport, ScanRequest, Sighting, Status, Target},
+    foreign::shown,
+    look::{LookError, ScanReport, ScanRequest, Seen, Sighting, Status, Target},
     observation::Spoken,
-    socket::Port,
+    socket::{Port, canonical},
     spec::Speaks,
 };
 
@@ -40,6 +41,7 @@ pub struct Scout {
     requests: mpsc::UnboundedSender<Request>,
     shared: Arc<Shared>,
     next: AtomicU64,
+    patience: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +84,14 @@ impl Shared {
             }
             Line::Status { watch, listening, ended } => {
                 if let Some(status) = state.watches.get(&watch) {
-                    status.send_replace(Status { listening, ended });
+                    // What has ended does not begin again.
+                    status.send_if_modified(|status| {
+                        let lives = status.ended.is_none();
+                        if lives {
+                            *status = Status { listening, ended };
+                        }
+                        lives
+                    });
                 }
             }
         }
@@ -92,8 +101,17 @@ impl Shared {
 impl Scout {
     /// Speaks to a scout over its input and output. Must be called within a tokio runtime.
     pub fn new(
+        input: impl AsyncWrite + Send + Unpin + 'static,
+        output: impl Stream<Item = Bytes> + Send + Unpin + 'static,
+    ) -> Self {
+        Self::with_limits(input, output, PATIENCE, LONGEST_LINE)
+    }
+
+    fn with_limits(
         mut input: impl AsyncWrite + Send + Unpin + 'static,
         output: impl Stream<Item = Bytes> + Send + Unpin + 'static,
+        patience: Duration,
+        longest_line: usize,
     ) -> Self {
         let shared = Arc::new(Shared::default());
         let (requests, mut sent) = mpsc::unbounded_channel::<Request>();
@@ -106,7 +124,7 @@ impl Scout {
                     input.write_all(&text).await?;
                     input.flush().await
                 };
-                match timeout(PATIENCE, written).await {
+                match timeout(patience, written).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) | Err(_) => return writing.end(&gone("it takes no requests")),
                 }
@@ -114,8 +132,8 @@ impl Scout {
             // Its input ends, and so does it.
             let _ = input.shutdown().await;
         });
-        tokio::spawn(read(Arc::clone(&shared), output));
-        Self { requests, shared, next: AtomicU64::new(1) }
+        tokio::spawn(read(Arc::clone(&shared), output, longest_line));
+        Self { requests, shared, next: AtomicU64::new(1), patience }
     }
 
     /// The positive control, at the scout's place.
@@ -123,8 +141,15 @@ impl Scout {
     /// # Errors
     ///
     /// If its eyes do not work, or it does not answer.
-    pub async fn control(&self) -> Result<(), LookError> {
-        self.request(What::Control, PATIENCE).await.map(drop)
+    pub async fn control(&self) -> Result<Seen, LookError> {
+        match self.request(What::Control, self.patience).await? {
+            Answer::Control(seen) if seen.portlid == env!("CARGO_PKG_VERSION") => Ok(seen),
+            Answer::Control(seen) => {
+                let version = shown(&seen.portlid, 40);
+                Err(gone(&format!("it is of another version of portlid, `{version}`")))
+            }
+            _ => Err(confused()),
+        }
     }
 
     /// Whether the scout can see the target.
@@ -133,7 +158,7 @@ impl Scout {
     ///
     /// Why it cannot.
     pub async fn can_see(&self, target: Target) -> Result<(), LookError> {
-        self.request(What::CanSee(target), PATIENCE).await.map(drop)
+        done(&self.request(What::CanSee(target), self.patience).await?)
     }
 
     /// Begins a watch.
@@ -146,8 +171,9 @@ impl Scout {
         let (sender, status) = watch::channel(Status::default());
         // Before the request, so that the first news finds it.
         self.shared.lock().watches.insert(id, sender);
-        let watch = FarWatch { scout: Arc::clone(self), id, status };
-        self.request_as(id, What::Begin(target), PATIENCE).await?;
+        let container = target.container.clone();
+        let watch = FarWatch { scout: Arc::clone(self), id, status, container };
+        done(&self.request_as(id, What::Begin(target), self.patience).await?)?;
         Ok(watch)
     }
 
@@ -157,9 +183,17 @@ impl Scout {
     ///
     /// As [`scan`](crate::look::scan).
     pub async fn scan(&self, request: ScanRequest) -> Result<ScanReport, LookError> {
-        let within = request.within + PATIENCE;
+        let within = request.within + self.patience;
+        let asked: BTreeSet<IpAddr> = request.addresses.iter().copied().map(canonical).collect();
+        let is_full = request.full;
         match self.request(What::Scan(request), within).await? {
-            Answer::Scan(report) => Ok(report),
+            Answer::Scan(report)
+                if report.result.full == is_full
+                    && report.addresses.iter().map(|it| it.address).collect::<BTreeSet<_>>()
+                        == asked =>
+            {
+                Ok(report)
+            }
             _ => Err(confused()),
         }
     }
@@ -173,7 +207,7 @@ impl Scout {
         within: Duration,
     ) -> Spoken {
         let what = What::Ask { addresses: addresses.to_vec(), port, wanted, within };
-        match self.request(what, within + PATIENCE).await {
+        match self.request(what, within + self.patience).await {
             Ok(Answer::Spoken(spoken)) => spoken,
             Ok(_) | Err(_) => Spoken::NotAsked,
         }
@@ -182,7 +216,7 @@ impl Scout {
     /// Asks for an HTTP status, from the scout's place.
     pub async fn http_status(&self, addresses: &[IpAddr], port: u16, path: &str) -> Option<u16> {
         let what = What::Http { addresses: addresses.to_vec(), port, path: path.to_owned() };
-        match self.request(what, PATIENCE).await {
+        match self.request(what, self.patience).await {
             Ok(Answer::Status(status)) => status,
             Ok(_) | Err(_) => None,
         }
@@ -222,6 +256,8 @@ pub struct FarWatch {
     scout: Arc<Scout>,
     id: u64,
     status: watch::Receiver<Status>,
+    /// The container that is watched: what is told of another is not taken.
+    container: String,
 }
 
 impl FarWatch {
@@ -255,9 +291,12 @@ impl FarWatch {
     }
 
     /// See [`Watch::begin_watch_phase`](crate::look::Watch::begin_watch_phase).
-    pub fn begin_watch_phase(&self) {
-        // If the scout is gone, `finish` says so.
-        let _ = self.scout.send(0, What::BeginWatchPhase(self.id));
+    ///
+    /// # Errors
+    ///
+    /// As there, or if the scout does not answer.
+    pub async fn begin_watch_phase(&self) -> Result<(), LookError> {
+        done(&self.scout.request(What::BeginWatchPhase(self.id), self.scout.patience).await?)
     }
 
     /// What has been seen until now.
@@ -266,7 +305,7 @@ impl FarWatch {
     ///
     /// If the scout does not answer.
     pub async fn so_far(&self) -> Result<Sighting, LookError> {
-        sighting(self.scout.request(What::SoFar(self.id), PATIENCE).await?)
+        self.sighting(self.scout.request(What::SoFar(self.id), self.scout.patience).await?)
     }
 
     /// See [`Watch::finish`](crate::look::Watch::finish).
@@ -275,7 +314,15 @@ impl FarWatch {
     ///
     /// As there, or if the scout does not answer.
     pub async fn finish(self) -> Result<Sighting, LookError> {
-        sighting(self.scout.request(What::Finish(self.id), PATIENCE).await?)
+        self.sighting(self.scout.request(What::Finish(self.id), self.scout.patience).await?)
+    }
+
+    fn sighting(&self, answer: Answer) -> Result<Sighting, LookError> {
+        match answer {
+            Answer::Sighting(sighting) if sighting.container == self.container => Ok(sighting),
+            Answer::Sighting(_) => Err(gone("it told of another container")),
+            _ => Err(confused()),
+        }
     }
 }
 
@@ -287,7 +334,11 @@ impl Drop for FarWatch {
 }
 
 /// Reads lines until the scout's output ends.
-async fn read(shared: Arc<Shared>, mut output: impl Stream<Item = Bytes> + Send + Unpin) {
+async fn read(
+    shared: Arc<Shared>,
+    mut output: impl Stream<Item = Bytes> + Send + Unpin,
+    longest_line: usize,
+) {
     let mut line: Vec<u8> = Vec::new();
     while let Some(bytes) = output.next().await {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -302,16 +353,16 @@ async fn read(shared: Arc<Shared>, mut output: impl Stream<Item = Bytes> + Send 
                 line.clear();
             }
         }
-        if line.len() > LONGEST_LINE {
+        if line.len() > longest_line {
             return shared.end(&gone("it speaks without end"));
         }
     }
     shared.end(&gone("it ended"));
 }
 
-fn sighting(answer: Answer) -> Result<Sighting, LookError> {
+fn done(answer: &Answer) -> Result<(), LookError> {
     match answer {
-        Answer::Sighting(sighting) => Ok(sighting),
+        Answer::Done => Ok(()),
         _ => Err(confused()),
     }
 }
@@ -323,3 +374,6 @@ fn gone(why: &str) -> LookError {
 fn confused() -> LookError {
     gone("it answered another question")
 }
+
+#[cfg(test)]
+mod tests;

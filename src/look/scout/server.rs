@@ -44,7 +44,7 @@ async fn obey(
     lines: &mpsc::UnboundedSender<Line>,
 ) {
     let answer = match what {
-        What::Control => blocking(control).await.map(|()| Answer::Done),
+        What::Control => blocking(control).await.map(Answer::Control),
         What::CanSee(target) => blocking(move || can_see(&target)).await.map(|()| Answer::Done),
         What::Begin(target) => match blocking(move || Watch::begin(&target)).await {
             Ok(watch) => {
@@ -54,12 +54,10 @@ async fn obey(
             }
             Err(error) => Err(error),
         },
-        What::BeginWatchPhase(watch) => {
-            if let Some(watch) = watches.lock().await.get(&watch) {
-                watch.begin_watch_phase();
-            }
-            return;
-        }
+        What::BeginWatchPhase(watch) => match watches.lock().await.get(&watch) {
+            Some(watch) => watch.begin_watch_phase().await.map(|()| Answer::Done),
+            None => Err(unknown()),
+        },
         What::Forget(watch) => {
             watches.lock().await.remove(&watch);
             return;

@@ -1,13 +1,14 @@
 //! What travels between portlid and its scout: one JSON value per line, each way.
 //!
-//! Both ends are the same executable, so there is no version to negotiate.
+//! Both ends are the same executable, so there is no version to negotiate: the control tells it, and
+//! a field that is not known is nonsense.
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    look::{LookError, ScanReport, ScanRequest, Sighting, Target},
+    look::{LookError, ScanReport, ScanRequest, Seen, Sighting, Target},
     observation::Spoken,
     socket::Port,
     spec::Speaks,
@@ -15,6 +16,7 @@ use crate::{
 
 /// A line to the scout.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Request {
     /// Chosen by the asker; the answer carries it. A watch keeps the number of its beginning.
     pub(super) id: u64,
@@ -30,7 +32,7 @@ pub(super) enum What {
     CanSee(Target),
     /// Begin a watch.
     Begin(Target),
-    /// The watch phase of that watch begins. Not answered.
+    /// The watch phase of that watch begins.
     BeginWatchPhase(u64),
     /// What that watch has seen until now.
     SoFar(u64),
@@ -48,6 +50,7 @@ pub(super) enum What {
 
 /// A line from the scout.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) enum Line {
     /// The answer to the request of that number.
     Answer { id: u64, answer: Result<Answer, LookError> },
@@ -59,6 +62,7 @@ pub(super) enum Line {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     Done,
+    Control(Seen),
     Sighting(Sighting),
     Scan(ScanReport),
     Spoken(Spoken),

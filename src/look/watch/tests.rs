@@ -265,7 +265,7 @@ fn a_real_namespace_is_watched() {
     namespace.tell("open");
     let wanted = BTreeSet::from([Port::tcp(4001), Port::tcp(4002), Port::udp(4003)]);
     block_on(watch.wait_until(|listening| *listening == wanted)).unwrap();
-    watch.begin_watch_phase();
+    block_on(watch.begin_watch_phase()).unwrap();
     namespace.tell("blink");
     namespace.tell("close");
     block_on(watch.wait_until(BTreeSet::is_empty)).unwrap();
