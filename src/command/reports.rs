@@ -24,7 +24,7 @@ pub(super) fn check(reports: &[ReportFile]) -> Result<(), Exit> {
             return Err(Exit::Usage);
         }
         let is_file = fs::metadata(&report.path).map_or(true, |metadata| metadata.is_file());
-        let same = |other: &ReportFile| target(&other.path) == target(&report.path);
+        let same = |other: &ReportFile| place(&other.path) == place(&report.path);
         if is_file && reports[..at].iter().any(same) {
             output::line(&format!(
                 "error: two reports are to be written to `{}`\n  help: give each a file of its own",
@@ -119,6 +119,15 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
         fs::rename(&beside, &target)
     });
     written.inspect_err(|_| drop(fs::remove_file(&beside)))
+}
+
+/// Where a file is, or will be.
+fn place(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    fs::canonicalize(path)
+        .or_else(|_| fs::canonicalize(folder.unwrap_or(Path::new("."))).map(|it| it.join(name)))
+        .unwrap_or_else(|_| path.to_owned())
 }
 
 /// The file that a link leads to: it is the file that is replaced, not the link.

@@ -110,9 +110,9 @@ fn spec(page: &mut Doc<Html>, at: usize, record: &Record, run: &RunRecord) {
         from_root(&record.file, &run.origin).unwrap_or_else(|| record.file.display().to_string());
     for (term, value) in [
         ("Image", Some(record.image.as_str())),
-        ("Digest", record.digest.as_deref()),
         ("Platform", record.platform.as_deref()),
         ("Spec", Some(file.as_str())),
+        ("Digest", record.digest.as_deref()),
     ] {
         if let Some(value) = value {
             page.raw("<div><dt>").raw(term).raw("</dt><dd><code>").text(value);
@@ -123,7 +123,7 @@ fn spec(page: &mut Doc<Html>, at: usize, record: &Record, run: &RunRecord) {
     if let Some(reason) = &record.reason {
         page.raw("<div class=\"callout\"><p>").prose(&reason.message).raw("</p>");
         if let Some(hint) = &reason.hint {
-            page.raw("<p class=\"help\">").prose(hint).raw("</p>");
+            page.raw("<p class=\"help\"><b>What to do</b> ").prose(hint).raw("</p>");
         }
         page.raw("</div>\n");
     }
@@ -170,7 +170,7 @@ fn findings(page: &mut Doc<Html>, found: &[&LocatedFinding], file: &str) {
             page.raw("<strong class=\"port\">").text(port).raw("</strong>");
         }
         page.raw("</p>\n<p class=\"message\">").prose(&finding.message);
-        page.raw("</p>\n<p class=\"help\">").prose(&finding.help);
+        page.raw("</p>\n<p class=\"help\"><b>What to do</b> ").prose(&finding.help);
         page.raw("</p>\n<pre class=\"source\" tabindex=\"0\"><span class=\"where\">").text(file);
         page.raw(":").text(location.line).raw("</span>\n").text(line).raw("</pre>\n");
         if finding.first_seen.is_some() || !finding.rule.cis().is_empty() {

@@ -77,14 +77,12 @@ pub(super) fn headline(run: &RunRecord) -> String {
         Exit::Pass if all == 1 => "the spec holds".to_owned(),
         Exit::Pass => format!("all {all} specs hold"),
         Exit::Usage | Exit::Broken | Exit::Inconclusive => {
-            let mut parts = Vec::new();
-            if fail > 0 {
-                parts.push(format!("{fail} of {} broken", count(all, "spec")));
+            let specs = count(all, "spec");
+            match (fail, open) {
+                (fail, 0) => format!("{fail} of {specs} broken"),
+                (0, open) => format!("{open} of {specs} inconclusive"),
+                (fail, open) => format!("{fail} of {specs} broken, {open} inconclusive"),
             }
-            if open > 0 {
-                parts.push(format!("{open} of {} inconclusive", count(all, "spec")));
-            }
-            parts.join(", ")
         }
     }
 }
@@ -106,7 +104,8 @@ pub(super) fn by_severity(run: &RunRecord) -> Vec<&Record> {
         Verdict::Fail => 1,
         Verdict::Inconclusive => 2,
         Verdict::Pass if !has_passed(record) => 3,
-        Verdict::Pass => 4,
+        Verdict::Pass if findings(record, Level::Warn) > 0 => 4,
+        Verdict::Pass => 5,
     });
     records
 }

@@ -21,11 +21,11 @@ pub(super) fn ledger(page: &mut Doc<Html>, record: &Record) {
     if record.ledger.is_empty() {
         return;
     }
-    page.raw("<h3>Ledger</h3>\n<div class=\"scroll\"><table>\n<thead><tr>");
-    page.raw("<th scope=\"col\">Port</th><th scope=\"col\">Declared</th>");
-    page.raw("<th scope=\"col\">Published</th><th scope=\"col\">Listening</th>");
+    page.raw("<h3>Ledger</h3>\n<div class=\"scroll\"><table role=\"table\">\n<thead role=\"rowgroup\"><tr role=\"row\">");
+    page.raw("<th role=\"columnheader\" scope=\"col\">Port</th><th role=\"columnheader\" scope=\"col\">Declared</th>");
+    page.raw("<th role=\"columnheader\" scope=\"col\">Published</th><th role=\"columnheader\" scope=\"col\">Listening</th>");
     page.raw(
-        "<th scope=\"col\">Reachable</th><th scope=\"col\">Entry</th></tr></thead>\n<tbody>\n",
+        "<th role=\"columnheader\" scope=\"col\">Reachable</th><th role=\"columnheader\" scope=\"col\">Entry</th></tr></thead>\n<tbody role=\"rowgroup\">\n",
     );
     for row in shown_rows(record, MOST) {
         self::row(page, record, row);
@@ -45,24 +45,28 @@ pub(super) fn worst(record: &Record, row: &LedgerRow) -> Option<Level> {
 
 fn row(page: &mut Doc<Html>, record: &Record, row: &LedgerRow) {
     let level = worst(record, row);
-    page.raw("<tr class=\"").raw(level.map_or("pass", Level::as_str));
-    page.raw("\"><th scope=\"row\">").text(row.port);
+    page.raw("<tr role=\"row\" class=\"").raw(level.map_or("pass", Level::as_str));
+    page.raw("\"><th role=\"rowheader\" scope=\"row\">").text(row.port);
     if let Some(level) = level.filter(|level| *level < Level::Note) {
         page.raw(" <span class=\"unseen\">(").raw(level.as_str()).raw(")</span>");
     }
-    page.raw("</th><td data-label=\"Declared\"><div>").raw(if row.declared { "yes" } else { NO });
-    page.raw("</div></td><td data-label=\"Published\"><div>");
+    page.raw("</th><td role=\"cell\" data-label=\"Declared\"><div>").raw(if row.declared {
+        "yes"
+    } else {
+        NO
+    });
+    page.raw("</div></td><td role=\"cell\" data-label=\"Published\"><div>");
     if row.published.is_empty() {
         page.raw(NO);
     }
     for (at, address) in row.published.iter().enumerate() {
         page.raw(if at > 0 { ", " } else { "" }).raw("<code>").text(address).raw("</code>");
     }
-    page.raw("</div></td><td data-label=\"Listening\"><div>");
+    page.raw("</div></td><td role=\"cell\" data-label=\"Listening\"><div>");
     listening(page, &row.listening);
-    page.raw("</div></td><td data-label=\"Reachable\"><div>");
+    page.raw("</div></td><td role=\"cell\" data-label=\"Reachable\"><div>");
     page.raw(row.reachable.map_or("unknown", Answer::as_str));
-    page.raw("</div></td><td data-label=\"Entry\"><div>");
+    page.raw("</div></td><td role=\"cell\" data-label=\"Entry\"><div>");
     match row.entry_line {
         Some(line) => page.raw("line ").text(line),
         None => page.raw("none"),

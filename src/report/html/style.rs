@@ -52,7 +52,7 @@ overflow-wrap:anywhere}
 .rule{display:flex;flex-wrap:wrap;gap:.25rem .6rem;align-items:center}
 .port{font-variant-numeric:tabular-nums}
 .message{margin-top:.3rem;overflow-wrap:anywhere}
-.help{color:var(--dim);overflow-wrap:anywhere}.findings .small{margin-top:.35rem}
+.help{color:var(--dim);overflow-wrap:anywhere}.help b{font-weight:600;color:var(--ink);margin-right:.3em}.findings .small{margin-top:.35rem}
 .findings p code,.callout code{background:var(--code);border-radius:4px;padding:.05em .3em}
 .rule>code{font-weight:600;background:none!important;padding:0!important}
 pre{background:var(--code);border-radius:8px;padding:.7rem .9rem;overflow-x:auto;white-space:pre;
@@ -88,7 +88,7 @@ details .facts{gap:.6rem 1.75rem}
 footer{color:var(--dim);font-size:.85rem;padding-block:.25rem 3rem;overflow-wrap:anywhere}
 @media (max-width:40rem){
 body>*{padding-inline:.85rem}.top{padding-block:1.75rem 1.1rem}.spec{padding:1.1rem}
-.overview a{grid-template-columns:auto 1fr auto}.overview .what{grid-column:1/-1}
+.overview a{grid-template-columns:auto 1fr auto}.overview .what{grid-column:1/-1;grid-row:2}
 .scroll{overflow:visible}
 table,tbody,tr,th,td{display:block;width:100%}thead{position:absolute;width:1px;height:1px;overflow:hidden;
 clip-path:inset(50%)}

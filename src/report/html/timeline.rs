@@ -51,10 +51,11 @@ pub(super) fn timeline(page: &mut Doc<Html>, at: usize, record: &Record) {
         page.raw("\" width=\"").text(format!("{:.2}", (end.0 - x.0).max(0.2)));
         page.raw("%\" height=\"").text(floor - TOP).raw("\"/>\n");
     }
+    // First, so that the words of a bar stand before the line.
+    marks(page, &line, &scale, floor);
     for (index, (row, first, last)) in rows.iter().enumerate() {
         bar(page, record, row, (*first, *last), &scale, TOP + index * ROW);
     }
-    marks(page, &line, &scale, floor);
     page.raw("</svg>\n<figcaption class=\"small\">Seconds since the start of the container. ");
     page.raw(if line.watched_from.is_some() { "Shaded: the watch. " } else { "" });
     page.raw("A bar lasts from the first to the last sight of a port’s sockets.");
