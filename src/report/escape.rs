@@ -189,6 +189,10 @@ impl Doc<Markdown> {
         if text.trim().is_empty() {
             return self;
         }
+        if text.contains("\\|") {
+            // How a table's cells are cut there is told differently.
+            return self.raw("<code>").text(&text).raw("</code>");
+        }
         let fence = "`".repeat(longest_run(&text) + 1);
         // A table is cut into cells before anything else is looked at.
         let text = text.replace('|', "\\|");
@@ -320,6 +324,7 @@ mod tests {
             ("a`b", "``a`b``"),
             ("``", "``` `` ```"),
             ("a|b", "`a\\|b`"),
+            ("a\\|b", "<code>a&#92;&#124;b</code>"),
             ("", ""),
         ] {
             let mut doc = Doc::<Markdown>::new();
