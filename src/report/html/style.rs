@@ -73,6 +73,7 @@ tr.note th::before{background:var(--note)}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .timeline{display:block;overflow:visible}
 .timeline text{font-size:12.5px;fill:var(--ink);font-family:inherit}
+.timeline g text{paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}
 .timeline .label{font-weight:600;font-variant-numeric:tabular-nums}
 .timeline .dim{fill:var(--dim);font-weight:400;font-size:12px}
 .timeline .watch{fill:var(--watch)}.timeline .axis{stroke:var(--line)}
