@@ -55,10 +55,13 @@ pub enum Command {
   portlid test
   portlid test specs/web.yaml --image web=web:candidate
   portlid test specs/ --report json=portlid.json -- --skip slow
+  portlid test --report sarif=portlid.sarif --report html=portlid.html
   portlid test -- --list
 
 What follows `--` goes to the test runner: a name to filter by, --exact, --skip NAME,
---test-threads N, --format pretty|terse|json.")]
+--test-threads N, --format pretty|terse|json.
+
+In GitHub Actions findings become annotations on the spec's lines, and the job's summary is written.")]
     Test(Test),
     /// Check specs without an engine.
     Lint {
@@ -93,7 +96,7 @@ pub struct Test {
     /// Spec files, or folders of them.
     #[arg(value_name = "PATH", default_value = "specs")]
     pub paths: Vec<PathBuf>,
-    /// Write a report; may be repeated. Formats: json.
+    /// Write a report; may be repeated. Formats: json, junit, sarif, html, markdown, intoto.
     #[arg(long, value_name = "FORMAT=FILE", value_parser = report)]
     pub report: Vec<ReportFile>,
     /// When to pull images.
@@ -136,6 +139,16 @@ pub struct ReportFile {
 pub enum ReportFormat {
     /// Everything that is known, for programs.
     Json,
+    /// JUnit's XML: a suite per spec.
+    Junit,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// One page for a browser.
+    Html,
+    /// For a comment on a pull request.
+    Markdown,
+    /// An in-toto Statement with the test result, to be signed.
+    Intoto,
 }
 
 /// Where the look is done.
@@ -206,8 +219,12 @@ fn report(text: &str) -> Result<ReportFile, String> {
         .split_once('=')
         .filter(|(_, path)| !path.is_empty())
         .ok_or("it is FORMAT=FILE, such as `json=portlid.json`")?;
-    let format = ReportFormat::from_str(format, false)
-        .map_err(|_| format!("`{format}` is no format; there is: json"))?;
+    let format = ReportFormat::from_str(format, false).map_err(|_| {
+        let formats =
+            ReportFormat::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let formats: Vec<String> = formats.map(|it| it.get_name().to_owned()).collect();
+        format!("`{format}` is no format; there are: {}", formats.join(", "))
+    })?;
     Ok(ReportFile { format, path: PathBuf::from(path) })
 }
 

@@ -1,24 +1,20 @@
 //! What each command does, one function each.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod reports;
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::ColorChoice;
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, FormatSetting};
 
 use crate::{
-    cli::{Cli, Command, Global, ReportFormat, Test},
+    cli::{Cli, Command, Global, Test},
     engine::{Engine, Progress, chain},
     exit::Exit,
     foreign::shown,
     harness, output,
     record::{LeftBehind, RunRecord},
-    report::{json, text},
+    report::text,
     rule::{Explained, Rule},
     run::Options,
     spec::{self, Loaded},
@@ -97,14 +93,8 @@ fn test(test: Test, global: &Global) -> Exit {
         return Exit::NothingChecked;
     }
     // A report that cannot be written is known before the work, not after.
-    for report in &test.report {
-        if let Err(error) = writable(&report.path) {
-            output::line(&format!(
-                "error: cannot write the report `{}`: {error}",
-                report.path.display()
-            ));
-            return Exit::Usage;
-        }
+    if let Err(exit) = reports::check(&test.report) {
+        return exit;
     }
     let options = Options {
         engine: global.engine.clone(),
@@ -129,18 +119,12 @@ fn test(test: Test, global: &Global) -> Exit {
         exit = if is_pipe { Exit::Signal(number) } else { exit.and(Exit::Signal(number)) };
     }
     left_behind(&outcome.record.left_behind);
-    for report in &test.report {
-        let text = match report.format {
-            ReportFormat::Json => json::json(&outcome.record),
-        };
-        if let Err(error) = write_whole(&report.path, &text) {
-            output::line(&format!(
-                "error: cannot write the report `{}`: {error}",
-                report.path.display()
-            ));
-            exit = exit.and(Exit::Internal);
-        }
+    if !reports::write(&test.report, &outcome.record) {
+        exit = exit.and(Exit::Internal);
     }
+    // Between lines for programs there is no place for others.
+    let is_for_people = matches!(arguments.format, None | Some(FormatSetting::Pretty));
+    reports::tell_github(&outcome.record, is_for_people);
     exit
 }
 
@@ -308,45 +292,4 @@ fn explanation(rule: Rule) -> String {
         indented(why),
         indented(mend),
     )
-}
-
-/// Whether a report can be written there, without changing what is there.
-fn writable(path: &Path) -> io::Result<()> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory)),
-        // A pipe or a device is written to as it is.
-        Ok(metadata) if !metadata.is_file() => Ok(()),
-        Ok(_) | Err(_) => {
-            let probe = beside(&target(path));
-            fs::File::create(&probe)?;
-            fs::remove_file(&probe)
-        }
-    }
-}
-
-/// Writes beside the file and renames: a reader finds the whole report or none.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
-    }
-    let target = target(path);
-    let beside = beside(&target);
-    let written = fs::File::create(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, &target)
-    });
-    written.inspect_err(|_| drop(fs::remove_file(&beside)))
-}
-
-/// The file that a link leads to: it is the file that is replaced, not the link.
-fn target(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// A name in the same folder that nothing else has.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    PathBuf::from(name)
 }

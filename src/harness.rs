@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use tokio::runtime::{Builder, Runtime};
 
@@ -22,7 +23,7 @@ use crate::{
     engine,
     judgement::Verdict,
     output,
-    record::{Record, RunRecord},
+    record::{Origin, Record, RunRecord},
     report::text,
     run::{Options, Session},
     spec::{self, Loaded, Spec},
@@ -138,6 +139,7 @@ pub fn run(
     arguments: &Arguments,
     progress: engine::Progress,
 ) -> Outcome {
+    let started = Timestamp::now();
     let records: Arc<Mutex<Vec<Record>>> = Arc::default();
     let session = Arc::new(Session::new(options, progress));
     let running = Arc::new(AtomicUsize::new(0));
@@ -181,7 +183,13 @@ pub fn run(
         Err(poisoned) => std::mem::take(&mut *poisoned.into_inner()),
     };
     specs.sort_by(|one, other| one.name.cmp(&other.name));
-    let mut record = RunRecord { engine: session.engine_name(), specs, ..RunRecord::default() };
+    let mut record = RunRecord {
+        engine: session.engine_name(),
+        started: Some(started),
+        origin: origin(),
+        specs,
+        ..RunRecord::default()
+    };
     if let Some(runtime) = runtime {
         record.left_behind = runtime.block_on(session.close());
         // A helper that asks for a password may never answer: it is not waited for.
@@ -201,6 +209,8 @@ pub fn run(
         && (conclusion.num_passed != passed || conclusion.num_failed != all - passed);
     // 0 is no signal: portlid itself told the specs to end.
     let signal = session.signal().filter(|&number| number != 0);
+    record.signal = signal;
+    record.finished = Some(Timestamp::now());
     let is_clean = running.load(Ordering::SeqCst) == 0
         && record.left_behind.is_empty()
         && record.specs.iter().all(|record| record.left_behind.is_empty());
@@ -209,6 +219,14 @@ pub fn run(
         session.end(is_clean);
     }
     Outcome { record, signal, conclusion }
+}
+
+/// Where the run is started, and the root of the repository that it is in: the nearest folder above
+/// that holds a `.git`, else the working directory.
+fn origin() -> Origin {
+    let folder = std::env::current_dir().unwrap_or_default();
+    let root = folder.ancestors().find(|above| above.join(".git").exists());
+    Origin { root: root.unwrap_or(&folder).to_owned(), folder }
 }
 
 /// libtest broke, which it does if its output cannot be written. What runs is ended and removed.

@@ -4,6 +4,9 @@ mod evidence;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
+use jiff::{Timestamp, civil::Date};
+use sha2::{Digest, Sha256};
+
 pub use self::evidence::Evidence;
 use crate::{
     exit::Exit,
@@ -11,7 +14,7 @@ use crate::{
     judgement::{Finding, Judgement, Verdict},
     observation::{Answer, Observation, Socket, Unseen},
     socket::Port,
-    spec::{Location, Spec},
+    spec::{Location, Place, Spec},
 };
 
 /// A whole run.
@@ -19,8 +22,16 @@ use crate::{
 pub struct RunRecord {
     /// The engine in use; `None` if none answered, or none was needed.
     pub engine: Option<EngineName>,
+    /// When the run began.
+    pub started: Option<Timestamp>,
+    /// When it was over.
+    pub finished: Option<Timestamp>,
+    /// Where the run was started: what the specs' paths are relative to.
+    pub origin: Origin,
     /// One record per spec that was run, in the order of their names.
     pub specs: Vec<Record>,
+    /// The signal that ended the run before its time.
+    pub signal: Option<u8>,
     /// What was made for the run as a whole and could not be removed.
     pub left_behind: Vec<LeftBehind>,
     /// Whether portlid itself failed in a way that no spec's record tells.
@@ -37,8 +48,18 @@ impl RunRecord {
             (false, false) => start.and(Exit::LeftBehind),
             (false, true) => start,
         };
+        let start = self.signal.map_or(start, |number| start.and(Exit::Signal(number)));
         self.specs.iter().fold(start, |exit, record| exit.and(record.exit()))
     }
+}
+
+/// Where a run was started. Reports are read by whoever knows the repository, not the folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The working directory.
+    pub folder: PathBuf,
+    /// The root of the repository that it lies in.
+    pub root: PathBuf,
 }
 
 /// Which engine was used.
@@ -59,16 +80,24 @@ pub struct Record {
     pub name: String,
     /// The spec's file, as shown.
     pub file: PathBuf,
+    /// The line of that file that says what is looked at.
+    pub line: usize,
+    /// The SHA-256 of that file's text, in hexadecimal.
+    pub spec_digest: String,
     /// The image, archive, context or container, as the spec writes it.
     pub image: String,
     /// The registry's digest of the image, else its id; `None` if it never got that far.
     pub digest: Option<String>,
+    /// The engine's id of the image, which is the digest of its configuration.
+    pub image_id: Option<String>,
     /// The platform of the image.
     pub platform: Option<String>,
     /// The outcome.
     pub verdict: Verdict,
     /// Why it is inconclusive.
     pub reason: Option<Reason>,
+    /// When the look at this spec began.
+    pub started: Option<Timestamp>,
     /// How long it took, from the first request to the last.
     pub took: Duration,
     /// What is wrong, the most severe first.
@@ -77,6 +106,8 @@ pub struct Record {
     pub ledger: Vec<LedgerRow>,
     /// What the verdict rests on; `None` if the look was not completed.
     pub evidence: Option<Evidence>,
+    /// When what happened, since the start of the container; `None` if nothing was watched.
+    pub timeline: Option<Timeline>,
     /// The last lines of the container's log, or of the build's, where they help to understand.
     pub log: Vec<String>,
     /// What could not be removed, each with the command that removes it.
@@ -92,15 +123,23 @@ impl Record {
         Self {
             name: spec.name.clone(),
             file: spec.source.file.clone(),
+            line: spec.locate(Place::Subject).line,
+            spec_digest: Sha256::digest(spec.source.text.as_bytes())
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
             image: shown(&spec.subject.shown(), 300),
             digest: None,
+            image_id: None,
             platform: None,
             verdict: Verdict::Inconclusive,
             reason: Some(reason),
+            started: None,
             took: Duration::ZERO,
             findings: Vec::new(),
             ledger: Vec::new(),
             evidence: None,
+            timeline: None,
             log: Vec::new(),
             left_behind: Vec::new(),
             is_internal_error: false,
@@ -199,8 +238,37 @@ pub struct LedgerRow {
     pub reachable: Option<Answer>,
     /// The sockets that accept its traffic.
     pub listening: Vec<Socket>,
+    /// When it was first noticed that nothing listened any more, since the start of the container.
+    pub lost: Option<Duration>,
     /// The line of the entry that allows it.
     pub entry_line: Option<usize>,
+    /// What that entry says about itself.
+    pub allowance: Allowance,
+}
+
+/// Why a port may be open. Foreign text, as the spec writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Why it is open.
+    pub why: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// The last day of the allowance, in UTC.
+    pub until: Option<Date>,
+}
+
+/// When what happened, since the start of the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// When the tables were read for the first time.
+    pub from: Duration,
+    /// When the container was ready; `None` if it never was.
+    pub ready: Option<Duration>,
+    /// When the watch began: at readiness, or when the time to become ready was up; `None` if it
+    /// never began.
+    pub watched_from: Option<Duration>,
+    /// When the tables were read for the last time.
+    pub until: Duration,
 }
 
 /// Something that could not be removed.
@@ -238,8 +306,13 @@ fn ledger(spec: &Spec, seen: &Observation) -> Vec<LedgerRow> {
                     .collect(),
                 reachable: seen.scan.answer(port),
                 listening: sockets().filter(|it| !it.is_engine_resolver()).cloned().collect(),
-                entry_line: entry
-                    .map(|(index, _)| spec.locate(crate::spec::Place::Entry(index)).line),
+                lost: seen.lost.get(&port).copied(),
+                entry_line: entry.map(|(index, _)| spec.locate(Place::Entry(index)).line),
+                allowance: entry.map_or_else(Allowance::default, |(_, entry)| Allowance {
+                    why: entry.why.clone(),
+                    owner: entry.owner.clone(),
+                    until: entry.until,
+                }),
             })
         })
         .collect()

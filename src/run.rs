@@ -19,15 +19,16 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
 
 use crate::{
     engine::{Engine, EngineError, Image, Progress, PullPolicy, Scene, chain},
     foreign::Foreign,
     judgement::{Verdict, judge},
-    look::{Eyes, LookError, Scout, Seen},
+    look::{Eyes, LookError, Scout, Seen, Sighting},
     observation::Observation,
-    record::{EngineName, LeftBehind, Reason, Record},
+    record::{EngineName, LeftBehind, Reason, Record, Timeline},
     rule::{Level, Rule},
     spec::{Scan, Spec, Subject},
 };
@@ -109,12 +110,24 @@ struct Notes {
     container: Option<String>,
     /// What had been seen when the look was broken off.
     partial: Option<Observation>,
+    /// Whether the subject was ready.
+    is_ready: bool,
 }
 
 impl Notes {
     fn of(&mut self, image: &Image) {
         self.record.digest = Some(image.digest.clone());
+        self.record.image_id = Some(image.id.clone());
         self.record.platform.clone_from(&image.platform);
+    }
+
+    fn watched(&mut self, sighting: &Sighting) {
+        self.record.timeline = Some(Timeline {
+            from: sighting.from,
+            ready: sighting.watched_from.filter(|_| self.is_ready),
+            watched_from: sighting.watched_from,
+            until: sighting.until,
+        });
     }
 }
 
@@ -153,7 +166,7 @@ impl Session {
     /// Looks at one spec's image and judges what was seen. Never fails: what goes wrong is told by
     /// the record.
     pub async fn check(&self, spec: &Spec) -> Record {
-        let begun = Instant::now();
+        let (begun, started) = (Instant::now(), Timestamp::now());
         let spec = self.overridden(spec);
         let mut record =
             match AssertUnwindSafe(self.check_unless_broken(&spec)).catch_unwind().await {
@@ -161,6 +174,7 @@ impl Session {
                 Err(panic) => self.broken(&spec, panic.as_ref()),
             };
         hide_secrets(&spec, &mut record);
+        record.started = Some(started);
         record.took = begun.elapsed();
         record
     }
@@ -303,6 +317,7 @@ impl Session {
             ),
             container: None,
             partial: None,
+            is_ready: false,
         };
         let mut interrupted = self.interrupted.subscribe();
         let outcome = {

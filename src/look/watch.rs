@@ -62,6 +62,12 @@ pub struct Sighting {
     pub glances: u32,
     /// From the beginning of the watch phase to the last sample; zero if it never began.
     pub watched: Duration,
+    /// The first sample, since the start of the container.
+    pub from: Duration,
+    /// When the watch phase began, since the start of the container.
+    pub watched_from: Option<Duration>,
+    /// The last sample, since the start of the container.
+    pub until: Duration,
     /// The longest time between two samples or glances.
     pub longest_gap: Duration,
     /// The inode of the network namespace that was read.
@@ -263,6 +269,8 @@ struct Eyes {
     subject: Subject,
     /// When the container started.
     started: Instant,
+    /// When the look began, since then.
+    began: Duration,
     ledger: Ledger,
     tables: BTreeMap<Table, TableState>,
     /// How many rows each table had in the latest sample.
@@ -298,6 +306,7 @@ impl Eyes {
             proc_root: target.proc_root.clone(),
             subject,
             started: now.checked_sub(target.age).unwrap_or(now),
+            began: target.age,
             ledger: Ledger::default(),
             tables: BTreeMap::new(),
             rows: [0; Table::ALL.len()],
@@ -454,6 +463,9 @@ impl Eyes {
             samples: self.ledger.samples(),
             glances: self.glances,
             watched: self.ledger.watched(),
+            from: self.began,
+            watched_from: self.ledger.watch_phase(),
+            until: self.ledger.last(),
             longest_gap: self.longest_gap,
             netns: self.subject.netns(),
             identity: self.subject.identity(),

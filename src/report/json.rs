@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     observation::{Answer, Owner, Owners, Socket},
     record::{Evidence, LedgerRow, LeftBehind, LocatedFinding, Record, RunRecord},
+    report::words::moment,
     socket::Port,
 };
 
@@ -21,6 +22,9 @@ struct Report<'a> {
     schema: u32,
     portlid: &'static str,
     engine: Option<Engine<'a>>,
+    started: Option<String>,
+    finished: Option<String>,
+    exit_code: u8,
     specs: Vec<Spec<'a>>,
     left_behind: Vec<Left<'a>>,
 }
@@ -36,16 +40,20 @@ struct Engine<'a> {
 struct Spec<'a> {
     name: &'a str,
     file: String,
+    spec_digest: &'a str,
     image: &'a str,
     digest: Option<&'a str>,
+    image_id: Option<&'a str>,
     platform: Option<&'a str>,
     verdict: &'static str,
     reason: Option<&'a str>,
     hint: Option<&'a str>,
     log: &'a [String],
+    started: Option<String>,
     seconds: f64,
+    timeline: Option<TimelineRow>,
     findings: Vec<FindingRow<'a>>,
-    ledger: Vec<Row>,
+    ledger: Vec<Row<'a>>,
     evidence: Option<EvidenceRow<'a>>,
     left_behind: Vec<Left<'a>>,
 }
@@ -69,13 +77,17 @@ struct FindingRow<'a> {
 }
 
 #[derive(Serialize)]
-struct Row {
+struct Row<'a> {
     port: Port,
     declared: bool,
     published: Vec<SocketAddr>,
     reachable: &'static str,
     listening: Vec<SocketRow>,
+    lost_ms: Option<u64>,
     entry_line: Option<usize>,
+    why: Option<&'a str>,
+    owner: Option<&'a str>,
+    until: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -93,6 +105,14 @@ struct OwnerRow {
     process: Option<String>,
     name: String,
     uid: u32,
+}
+
+#[derive(Serialize)]
+struct TimelineRow {
+    from_ms: u64,
+    ready_ms: Option<u64>,
+    watched_from_ms: Option<u64>,
+    until_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -134,6 +154,9 @@ pub fn json(run: &RunRecord) -> String {
             name: &engine.name,
             version: &engine.version,
         }),
+        started: run.started.map(moment),
+        finished: run.finished.map(moment),
+        exit_code: run.exit().code(),
         specs: run.specs.iter().map(spec).collect(),
         left_behind: run.left_behind.iter().map(left).collect(),
     };
@@ -147,13 +170,22 @@ fn spec(record: &Record) -> Spec<'_> {
     let file = record.file.display().to_string();
     Spec {
         name: &record.name,
+        spec_digest: &record.spec_digest,
         image: &record.image,
         digest: record.digest.as_deref(),
+        image_id: record.image_id.as_deref(),
         platform: record.platform.as_deref(),
         verdict: record.verdict.as_str(),
         reason: record.reason.as_ref().map(|reason| reason.message.as_str()),
         hint: record.reason.as_ref().and_then(|reason| reason.hint.as_deref()),
         log: &record.log,
+        started: record.started.map(moment),
+        timeline: record.timeline.map(|line| TimelineRow {
+            from_ms: milliseconds(line.from),
+            ready_ms: line.ready.map(milliseconds),
+            watched_from_ms: line.watched_from.map(milliseconds),
+            until_ms: milliseconds(line.until),
+        }),
         seconds: (record.took.as_secs_f64() * 1000.0).round() / 1000.0,
         findings: record.findings.iter().map(|located| finding(located, &file)).collect(),
         ledger: record.ledger.iter().map(row).collect(),
@@ -189,14 +221,18 @@ fn finding<'a>(located: &'a LocatedFinding, file: &str) -> FindingRow<'a> {
     }
 }
 
-fn row(row: &LedgerRow) -> Row {
+fn row(row: &LedgerRow) -> Row<'_> {
     Row {
         port: row.port,
         declared: row.declared,
         published: row.published.clone(),
         reachable: row.reachable.map_or("unknown", Answer::as_str),
         listening: row.listening.iter().map(socket).collect(),
+        lost_ms: row.lost.map(milliseconds),
         entry_line: row.entry_line,
+        why: row.allowance.why.as_deref(),
+        owner: row.allowance.owner.as_deref(),
+        until: row.allowance.until.map(|day| day.to_string()),
     }
 }
 

@@ -64,12 +64,13 @@ impl Session {
                 });
             }
         };
-        match self.look(&view, &watch).await {
+        match self.look(&view, &watch, &mut notes.is_ready).await {
             Ok(answers) => view.conclude(watch, answers, notes).await,
             Err(stop) => {
                 if counts(&stop)
                     && let Ok(seen) = watch.so_far().await
                 {
+                    notes.watched(&seen);
                     notes.partial = Some(view.partial(seen));
                 }
                 Err(match stop {
@@ -81,14 +82,20 @@ impl Session {
     }
 
     /// Waits for readiness, then watches and scans.
-    async fn look(&self, view: &View<'_, '_>, watch: &Vigil) -> Result<Answers, Stop> {
+    async fn look(
+        &self,
+        view: &View<'_, '_>,
+        watch: &Vigil,
+        is_ready: &mut bool,
+    ) -> Result<Answers, Stop> {
         let (engine, spec) = (view.scene.engine(), view.spec);
         // Only now, when the first sample is taken, so that nothing is missed meanwhile.
         view.eyes.can_see(target(view.running)).await?;
         view.eyes.are_neighbours(&view.addresses())?;
 
         let required: BTreeSet<Port> = spec.required().map(|(_, port)| port).collect();
-        readiness::subject(engine, view.eyes, view.running, watch, &spec.ready, &required).await?;
+        let ready = (&spec.ready, &required);
+        *is_ready = readiness::subject(engine, view.eyes, view.running, watch, ready).await?;
         watch.begin_watch_phase().await?;
         if view.is_over(watch) {
             let control = view.eyes.control().await?;
@@ -212,6 +219,7 @@ impl View<'_, '_> {
     ) -> Result<(Observation, Evidence), Stop> {
         if self.is_over(&watch) {
             let sighting = watch.so_far().await?;
+            notes.watched(&sighting);
             let mut evidence = self.evidence(&sighting, &scan, &control);
             evidence.is_over = true;
             // While it ran, this was published.
@@ -222,11 +230,13 @@ impl View<'_, '_> {
             Ok(sighting) => sighting,
             Err(error) => {
                 if let LookError::Gone { seen, .. } = &error {
+                    notes.watched(seen);
                     notes.partial = Some(self.partial((**seen).clone()));
                 }
                 return Err(self.why_gone(error).await);
             }
         };
+        notes.watched(&sighting);
         let before = &self.running.inspection;
         let after = self.scene.engine().inspect(&before.id).await?;
         if !after.life.is_same(&before.life) {

@@ -48,34 +48,35 @@ impl Condition<'_> {
     }
 }
 
-/// Waits for what `ready` states, or where it states nothing for all `required` ports.
+/// Waits for what `ready` states, or where it states nothing for all `required` ports. Says whether
+/// that came true.
 pub(super) async fn subject(
     engine: &Engine,
     eyes: &Eyes,
     running: &Running,
     watch: &Vigil,
-    ready: &Ready,
-    required: &BTreeSet<Port>,
-) -> Result<(), Stop> {
+    (ready, required): (&Ready, &BTreeSet<Port>),
+) -> Result<bool, Stop> {
     let Ready { when, within } = ready;
     let seen = &running.inspection;
     let condition = match when {
         ReadyWhen::Required => {
             let all = watch.wait_until(|listening| required.is_subset(listening));
             return match timeout(*within, all).await {
-                Ok(listening) => Ok(listening?),
+                Ok(listening) => Ok(listening.map(|()| true)?),
                 // The container lives: what is there is looked at and judged.
-                Err(_) => Ok(()),
+                Err(_) => Ok(false),
             };
         }
-        ReadyWhen::Port(port) => return listens(watch, *port, *within).await,
+        ReadyWhen::Port(port) => return listens(watch, *port, *within).await.map(|()| true),
         ReadyWhen::Exit(code) => {
             match timeout(*within, watch.wait_until(|_| false)).await {
                 Ok(Err(error)) if is_gone(&error) => {}
-                Ok(ended) => return Ok(ended?),
+                Ok(ended) => return Ok(ended.map(|()| true)?),
                 Err(_) => return Err(still_runs(*within)),
             }
-            return exited_with(running, &ended(engine, running).await?, *code);
+            let ended = ended(engine, running).await?;
+            return exited_with(running, &ended, *code).map(|()| true);
         }
         ReadyWhen::Log(pattern) => Condition::Engine(engine::Condition::Log(pattern)),
         ReadyWhen::Healthy => Condition::Engine(engine::Condition::Healthy),
@@ -83,9 +84,9 @@ pub(super) async fn subject(
     };
     let comes_true = async {
         tokio::select! {
-            ready = condition.comes_true(engine, eyes, seen) => Ok(ready?),
+            ready = condition.comes_true(engine, eyes, seen) => Ok(ready.map(|()| true)?),
             // Only ends if the container does.
-            ended = watch.wait_until(|_| false) => Ok(ended?),
+            ended = watch.wait_until(|_| false) => Ok(ended.map(|()| true)?),
         }
     };
     match timeout(*within, comes_true).await {

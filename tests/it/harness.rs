@@ -92,6 +92,9 @@ impl Tool {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portlid"));
         command
             .args(&self.arguments)
+            // Where these tests run is no business of what they test.
+            .env_remove("GITHUB_ACTIONS")
+            .env_remove("GITHUB_STEP_SUMMARY")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())

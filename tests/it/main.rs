@@ -30,6 +30,8 @@ mod readiness;
 mod readme;
 /// A registry in this process, with faults.
 mod registry;
+/// Reports as files, and what GitHub is told.
+mod reports;
 /// The look from a helper container.
 mod scout;
 /// What is looked at: images, archives, builds, running containers.

@@ -212,6 +212,16 @@ impl Ledger {
         self.watch_phase.map_or(Duration::ZERO, |began| self.last.saturating_sub(began))
     }
 
+    /// The latest sample.
+    pub(super) fn last(&self) -> Duration {
+        self.last
+    }
+
+    /// When the watch phase began, if it did.
+    pub(super) fn watch_phase(&self) -> Option<Duration> {
+        self.watch_phase
+    }
+
     /// Every socket ever seen.
     pub(super) fn sockets(&self) -> Vec<Socket> {
         self.sockets
