@@ -52,7 +52,7 @@ pub use self::{
     error::{Cause, LookError},
     eyes::{Eyes, Vigil},
     http::http_status,
-    inside::ask_inside,
+    inside::{LOOPBACK, ask_inside},
     neighbour::are_on_link,
     process::{Identity, TableState},
     scan::{AddressReport, SCAN_WITHIN, ScanReport, ScanRequest, scan, scan_blocking},

@@ -19,7 +19,7 @@ pub fn known(port: Port) -> Option<Known> {
     let table = match port.protocol {
         Protocol::Tcp => TCP,
         Protocol::Udp => UDP,
-        Protocol::Udplite | Protocol::Sctp | Protocol::Raw => return None,
+        Protocol::Udplite | Protocol::Sctp | Protocol::Raw | Protocol::Packet => return None,
     };
     table
         .iter()

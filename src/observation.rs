@@ -30,6 +30,8 @@ pub struct Observation {
     pub published_by: PublishedBy,
     /// Every socket that accepted traffic at any moment of the watch.
     pub sockets: Vec<Socket>,
+    /// Whether the container's sockets cannot be seen at all, so that none is no news.
+    pub sockets_hidden: bool,
     /// Ports that had a socket and, later in the watch, had none: when that was first noticed,
     /// since the start.
     pub lost: BTreeMap<Port, Duration>,

@@ -273,6 +273,7 @@ impl Rule {
             | Self::WrongProcess
             | Self::WrongUser
             | Self::UnlistedExpose
+            | Self::UnlistedReachable
             | Self::Expired => true,
             Self::MissingListener
             | Self::LoopbackOnly
@@ -283,7 +284,6 @@ impl Rule {
             | Self::PublishTooWide
             | Self::DeadPublish
             | Self::MissingPublish
-            | Self::UnlistedReachable
             | Self::Unreachable
             | Self::Flapping
             | Self::EphemeralUdp

@@ -3,6 +3,8 @@
 //! The only place where the stages meet. What it knows of the engine and of the look is their
 //! results; whatever happens, what was made is removed before the record is given out.
 
+mod alone;
+mod asking;
 mod observe;
 mod readiness;
 mod start;

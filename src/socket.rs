@@ -26,11 +26,15 @@ pub enum Protocol {
     Sctp,
     /// A raw IP socket. Its "port" is the number of the IP protocol that it receives.
     Raw,
+    /// A packet socket, which receives whole frames before anything else does. Its "port" is their
+    /// EtherType: 3 for every type.
+    Packet,
 }
 
 impl Protocol {
     /// Every protocol, in the order in which reports list them.
-    pub const ALL: [Self; 5] = [Self::Tcp, Self::Udp, Self::Udplite, Self::Sctp, Self::Raw];
+    pub const ALL: [Self; 6] =
+        [Self::Tcp, Self::Udp, Self::Udplite, Self::Sctp, Self::Raw, Self::Packet];
 
     /// The word that specs and reports use.
     #[must_use]
@@ -41,6 +45,7 @@ impl Protocol {
             Self::Udplite => "udplite",
             Self::Sctp => "sctp",
             Self::Raw => "raw",
+            Self::Packet => "packet",
         }
     }
 
@@ -72,7 +77,8 @@ impl FromStr for Protocol {
 /// A port of a container: a number and a protocol, written `80/tcp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port {
-    /// 1 to 65,535; for [`Protocol::Raw`] the IP protocol, 0 to 255.
+    /// 1 to 65,535; for [`Protocol::Raw`] the IP protocol, 0 to 255; for [`Protocol::Packet`] the
+    /// EtherType.
     pub number: u16,
     /// The transport protocol.
     pub protocol: Protocol,
@@ -221,7 +227,9 @@ fn number(text: &str, protocol: Protocol) -> Result<u16, PortError> {
     let number: u16 = if plain { text.parse().map_err(|_| wrong())? } else { return Err(wrong()) };
     let lies_within = match protocol {
         Protocol::Raw => number <= 255,
-        Protocol::Tcp | Protocol::Udp | Protocol::Udplite | Protocol::Sctp => number != 0,
+        Protocol::Tcp | Protocol::Udp | Protocol::Udplite | Protocol::Sctp | Protocol::Packet => {
+            number != 0
+        }
     };
     if lies_within { Ok(number) } else { Err(wrong()) }
 }

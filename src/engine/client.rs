@@ -2,7 +2,7 @@
 //! what was wanted.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     future::Future,
     path::{Path, PathBuf},
@@ -23,7 +23,9 @@ use super::{
     helper::Helper,
     image::Image,
     labels::Maker,
-    podman, reaper, sweep,
+    podman, reaper,
+    scene::Made,
+    sweep,
 };
 use crate::record::{EngineName, LeftBehind};
 
@@ -68,6 +70,8 @@ pub struct Engine {
     pub(super) swept: OnceCell<sweep::Swept>,
     /// The container that a scout lives in, if one was started.
     helper: Mutex<Option<Helper>>,
+    /// Further ones, each in the network of a container, while they run.
+    guests: Mutex<BTreeMap<String, Made>>,
     /// The runtime that Podman uses; it does not name it container by container.
     pub(super) default_runtime: Option<String>,
     /// The archives that were loaded for this run.
@@ -163,6 +167,7 @@ impl Engine {
             reaper: OnceCell::new(),
             swept: OnceCell::new(),
             helper: Mutex::default(),
+            guests: Mutex::default(),
             default_runtime,
             loaded: Mutex::default(),
             service: None,
@@ -219,6 +224,11 @@ impl Engine {
         Ok(())
     }
 
+    /// The helpers in the networks of containers.
+    pub(super) fn guests(&self) -> MutexGuard<'_, BTreeMap<String, Made>> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The container that a scout lives in.
     pub(super) fn helper(&self) -> MutexGuard<'_, Option<Helper>> {
         self.helper.lock().unwrap_or_else(PoisonError::into_inner)
@@ -235,7 +245,8 @@ impl Engine {
         let cleared = timeout(limit, async {
             let loaded =
                 std::mem::take(&mut *self.loaded.lock().unwrap_or_else(PoisonError::into_inner));
-            let mut left = self.remove_helper().await;
+            let mut left = self.remove_guests().await;
+            left.extend(self.remove_helper().await);
             for loaded in loaded {
                 left.extend(archive::unload(self, loaded).await);
             }

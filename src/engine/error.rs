@@ -164,8 +164,17 @@ pub enum Unfit {
     #[error("container `{0}` is not running")]
     NotRunning(String),
     /// Its sockets are not in the host's kernel.
-    #[error("the runtime `{0}` may hide the container's sockets from the host")]
-    Runtime(String),
+    #[error(
+        "the runtime `{0}` gives the container a kernel of its own, whose sockets the host does \
+         not see; a scan alone cannot show that nothing else listens"
+    )]
+    OwnKernel(String),
+    /// Its sockets are perhaps not in the host's kernel.
+    #[error(
+        "the runtime `{0}` is not known, and may hide the container's sockets from the host; a \
+         scan alone cannot show that nothing else listens"
+    )]
+    UnknownRuntime(String),
     /// It is not the same as before.
     #[error("the container was restarted or replaced while it was looked at")]
     Changed,
@@ -295,7 +304,9 @@ impl Unfit {
                 "start it on a network of its own (CIS Docker Benchmark 1.6.0, 5.10)"
             }
             Self::NotRunning(_) => "start it first, or let portlid start it with `image:`",
-            Self::Runtime(_) => "look at the image with `runc` or `crun`",
+            Self::OwnKernel(_) | Self::UnknownRuntime(_) => {
+                "look at the image with an engine whose runtime is `runc` or `crun`"
+            }
             Self::Changed => "run it again; a container that restarts by itself cannot be judged",
             Self::Paused => {
                 "unpause it (`docker unpause`), and leave it alone while it is looked at"

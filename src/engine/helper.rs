@@ -1,9 +1,11 @@
-//! The helper container that a scout lives in: one per run, made of portlid's own executable.
+//! The helper containers that scouts live in, made of portlid's own executable: one per run, and a
+//! guest in the network of each container whose loopback is to be asked.
 //!
 //! Nothing is pulled for it: the image is this executable and the shared libraries that it has
 //! mapped. It carries the run's labels, and goes when the run ends. It sees every process of the engine's machine and
 //! may read their descriptors (`SYS_PTRACE`, `DAC_READ_SEARCH`), and nothing else: no other
-//! capability, a read-only root, no new privileges, no log.
+//! capability, a read-only root, no new privileges, no log. A guest sees no processes but its own,
+//! and has no capability at all.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -75,6 +77,41 @@ impl Engine {
     ///
     /// If this executable cannot be one, or the engine cannot start it.
     pub async fn start_helper(&self) -> Result<Speech, EngineError> {
+        let name = self.new_name();
+        let sees = HostConfig {
+            pid_mode: Some("host".to_owned()),
+            cap_add: Some(vec!["SYS_PTRACE".to_owned(), "DAC_READ_SEARCH".to_owned()]),
+            ..HostConfig::default()
+        };
+        self.run_helper(&name, sees, |made| {
+            *self.helper() = Some(Helper { name: name.clone(), made });
+        })
+        .await
+    }
+
+    /// Starts a helper in the network of a container, and returns its name and what speaks to the
+    /// process in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_helper`](Self::start_helper).
+    pub async fn start_guest(&self, container: &str) -> Result<(String, Speech), EngineError> {
+        let name = self.new_name();
+        let host = HostConfig {
+            network_mode: Some(format!("container:{container}")),
+            ..HostConfig::default()
+        };
+        let note = |made| drop(self.guests().insert(name.clone(), made));
+        Ok((name.clone(), self.run_helper(&name, host, note).await?))
+    }
+
+    /// Runs a helper; `note` is given what is to be removed, whatever becomes of it.
+    async fn run_helper(
+        &self,
+        name: &str,
+        host: HostConfig,
+        note: impl FnOnce(Made),
+    ) -> Result<Speech, EngineError> {
         if !ENABLED.load(Ordering::Relaxed) {
             return Err(EngineError::Request {
                 what: "start a scout".to_owned(),
@@ -85,9 +122,8 @@ impl Engine {
         }
         reaper::ensure(self).await;
         let image = self.helper_image().await?;
-        let name = self.new_name();
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let (docker, body) = (self.docker.clone(), body(self, &image));
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let (docker, body) = (self.docker.clone(), body(self, &image, host));
         let (done, answer) = oneshot::channel();
         // Noted down, so that it is removed whatever becomes of it; and it goes on even if nobody
         // waits for it any more.
@@ -96,8 +132,7 @@ impl Engine {
             let _ = done.send(created.map(|_| ()));
             Ok(())
         };
-        let made = Made::new(&name, tokio::spawn(create));
-        *self.helper() = Some(Helper { name: name.clone(), made });
+        note(Made::new(name, tokio::spawn(create)));
         let answer = async { answer.await.unwrap_or(Err(Error::RequestTimeoutError)) };
         request("create the scout", patience(), answer).await?;
         let options = AttachContainerOptionsBuilder::default()
@@ -106,10 +141,10 @@ impl Engine {
             .stderr(false)
             .stream(true)
             .build();
-        let attach = self.docker.attach_container(&name, Some(options));
+        let attach = self.docker.attach_container(name, Some(options));
         let AttachContainerResults { output, input } =
             request("attach to the scout", patience(), attach).await?;
-        let start = self.docker.start_container(&name, None);
+        let start = self.docker.start_container(name, None);
         request("start the scout", patience(), start).await?;
         let output = output.filter_map(|said| {
             future::ready(match said {
@@ -138,6 +173,23 @@ impl Engine {
         let part = NetworkDisconnectRequest { container, force: Some(true) };
         // If that fails, removing the network says so.
         let _ = timeout(patience(), self.docker.disconnect_network(network, part)).await;
+    }
+
+    /// Removes a guest. If that fails, it is tried once more at the end of the run.
+    pub async fn remove_guest(&self, name: &str) {
+        let made = self.guests().remove(name);
+        if let Some(made) = made
+            && !remove_container(self, made).await.is_empty()
+        {
+            self.guests().insert(name.to_owned(), Made::of(name.to_owned()));
+        }
+    }
+
+    /// Removes the guests that are left, and tells which could not be.
+    pub async fn remove_guests(&self) -> Vec<LeftBehind> {
+        let guests = std::mem::take(&mut *self.guests());
+        let removals = guests.into_values().map(|made| remove_container(self, made));
+        future::join_all(removals).await.into_iter().flatten().collect()
     }
 
     /// Removes the helper, if there is one, and tells what could not be.
@@ -180,7 +232,8 @@ impl Engine {
     }
 }
 
-fn body(engine: &Engine, image: &str) -> ContainerCreateBody {
+/// What every helper is; `host` says what it may do.
+fn body(engine: &Engine, image: &str, host: HostConfig) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(image.to_owned()),
         labels: Some(engine.labels.clone()),
@@ -189,13 +242,11 @@ fn body(engine: &Engine, image: &str) -> ContainerCreateBody {
         open_stdin: Some(true),
         stdin_once: Some(true),
         host_config: Some(HostConfig {
-            pid_mode: Some("host".to_owned()),
             cap_drop: Some(vec!["ALL".to_owned()]),
-            cap_add: Some(vec!["SYS_PTRACE".to_owned(), "DAC_READ_SEARCH".to_owned()]),
             readonly_rootfs: Some(true),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
-            ..HostConfig::default()
+            ..host
         }),
         ..ContainerCreateBody::default()
     }

@@ -91,14 +91,22 @@ impl Inspection {
     /// can see it.
     #[must_use]
     pub fn network_namespace(&self) -> Option<u64> {
-        std::fs::metadata(self.sandbox.as_ref()?).ok().map(|metadata| metadata.ino())
+        /// `NSFS_MAGIC` of the kernel's `include/uapi/linux/magic.h`.
+        const NAMESPACES: u64 = 0x6e73_6673;
+        let path = self.sandbox.as_ref()?;
+        // Where the engine's mounts are its own, an empty file is all that is seen of it here.
+        let file_system = rustix::fs::statfs(path).ok()?;
+        if u64::try_from(file_system.f_type).ok()? != NAMESPACES {
+            return None;
+        }
+        std::fs::metadata(path).ok().map(|metadata| metadata.ino())
     }
 
     /// Whether the container can be judged by its own network namespace.
     ///
     /// # Errors
     ///
-    /// If it shares a namespace, or runs under a runtime whose sockets the host may not see.
+    /// If it shares a namespace.
     pub fn is_fit(&self) -> Result<(), Unfit> {
         if self.life.is_paused {
             return Err(Unfit::Paused);
@@ -107,13 +115,53 @@ impl Inspection {
         if mode == "host" || mode.starts_with("container:") || mode.starts_with("ns:") {
             return Err(Unfit::SharedNetwork(mode.to_owned()));
         }
-        // Runtimes that share the host's kernel. Any other may have a kernel of its own.
-        const SHARE_THE_KERNEL: [&str; 5] = ["", "runc", "io.containerd.runc.v2", "crun", "youki"];
-        let runtime = self.runtime.as_deref().unwrap_or_default();
-        if !SHARE_THE_KERNEL.contains(&runtime) {
-            return Err(Unfit::Runtime(crate::foreign::shown(runtime, 60)));
-        }
         Ok(())
+    }
+
+    /// Why the host may not see the container's sockets, if it may not. Then nothing but a scan
+    /// tells of them.
+    #[must_use]
+    pub fn hides_its_sockets(&self) -> Option<Unfit> {
+        let runtime = self.runtime.as_deref().unwrap_or_default();
+        let shown = || crate::foreign::shown(runtime, 60);
+        match kernel(runtime) {
+            Kernel::Hosts => None,
+            Kernel::Own => Some(Unfit::OwnKernel(shown())),
+            Kernel::Unknown => Some(Unfit::UnknownRuntime(shown())),
+        }
+    }
+}
+
+/// Which kernel has the sockets of a runtime's containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kernel {
+    Hosts,
+    /// A virtual machine's, or one in user space.
+    Own,
+    Unknown,
+}
+
+/// Judges a runtime by its name: as it is registered with the engine, as a path, or as containerd
+/// names its shims (`io.containerd.runc.v2`).
+fn kernel(runtime: &str) -> Kernel {
+    /// The last two are `runc` with something done before.
+    const HOSTS: [&str; 6] = ["", "runc", "crun", "youki", "nvidia", "sysbox-runc"];
+    const OWN: [&str; 7] = ["runsc", "gvisor", "kata", "firecracker", "krun", "crun-vm", "urunc"];
+    let name = runtime.rsplit('/').next().unwrap_or_default();
+    let name = name.strip_prefix("io.containerd.").unwrap_or(name);
+    let name = match name.rsplit_once(".v") {
+        Some((name, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => name,
+    };
+    if HOSTS.contains(&name) {
+        Kernel::Hosts
+    } else if OWN.iter().any(|own| {
+        // `kata-qemu`, `runsc-kvm`, `aws.firecracker`.
+        name.split(['-', '.', '_']).any(|part| part == *own) || name == *own
+    }) {
+        Kernel::Own
+    } else {
+        Kernel::Unknown
     }
 }
 
@@ -283,6 +331,21 @@ mod tests {
     }
 
     #[test]
+    fn only_a_namespace_is_taken_for_one() {
+        let at = |path: &std::path::Path| {
+            let path = path.display();
+            inspection(&format!(r#"{{"NetworkSettings":{{"SandboxKey":"{path}"}}}}"#))
+        };
+        let own = at(std::path::Path::new("/proc/self/ns/net")).network_namespace().unwrap();
+        let link = std::fs::read_link("/proc/self/ns/net").unwrap();
+        assert_eq!(link.to_str().unwrap(), format!("net:[{own}]"));
+        // What is left in sight of a mount that is another's.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(at(file.path()).network_namespace(), None);
+        assert_eq!(at(std::path::Path::new("/nonexistent")).network_namespace(), None);
+    }
+
+    #[test]
     fn a_container_on_a_namespace_of_others_is_unfit() {
         for (mode, fit) in [
             ("default", true),
@@ -298,12 +361,39 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_runtime_is_unfit() {
-        for (runtime, fit) in [("runc", true), ("crun", true), ("runsc", false), ("kata", false)] {
-            let seen = inspection(&format!(
-                r#"{{"HostConfig":{{"NetworkMode":"bridge","Runtime":"{runtime}"}}}}"#
-            ));
-            assert_eq!(seen.is_fit().is_ok(), fit, "{runtime}");
+    fn a_runtimes_name_tells_whose_kernel_it_is() {
+        use super::{Kernel, Unfit, kernel};
+        for (runtime, expected) in [
+            ("runc", Kernel::Hosts),
+            ("io.containerd.runc.v2", Kernel::Hosts),
+            ("io.containerd.runc.v1", Kernel::Hosts),
+            ("/usr/bin/crun", Kernel::Hosts),
+            ("youki", Kernel::Hosts),
+            ("nvidia", Kernel::Hosts),
+            ("runsc", Kernel::Own),
+            ("runsc-kvm", Kernel::Own),
+            ("io.containerd.runsc.v1", Kernel::Own),
+            ("kata", Kernel::Own),
+            ("kata-qemu", Kernel::Own),
+            ("kata-runtime", Kernel::Own),
+            ("io.containerd.kata.v2", Kernel::Own),
+            ("io.containerd.kata-fc.v2", Kernel::Own),
+            ("aws.firecracker", Kernel::Own),
+            ("krun", Kernel::Own),
+            ("crun-vm", Kernel::Own),
+            ("runc2", Kernel::Unknown),
+            ("RUNC", Kernel::Unknown),
+            ("my-runc", Kernel::Unknown),
+            ("runc.vx", Kernel::Unknown),
+            ("io.containerd.wasmtime.v1", Kernel::Unknown),
+        ] {
+            assert_eq!(kernel(runtime), expected, "{runtime}");
         }
+        let seen = inspection(r#"{"HostConfig":{"NetworkMode":"bridge","Runtime":"runsc"}}"#);
+        assert!(
+            matches!(seen.hides_its_sockets(), Some(Unfit::OwnKernel(name)) if name == "runsc")
+        );
+        let seen = inspection(r#"{"HostConfig":{"NetworkMode":"bridge","Runtime":"runc"}}"#);
+        assert!(seen.hides_its_sockets().is_none());
     }
 }

@@ -57,11 +57,8 @@ fn unlisted(case: &mut Case<'_>, port: Port, sockets: &[&Socket]) {
                 .about(&reachable),
         );
     } else {
-        let message = format!(
-            "{} listens on {}, and no entry allows it",
-            holders(&reachable),
-            addresses(&reachable)
-        );
+        let message =
+            format!("{} {}, and no entry allows it", holders(&reachable), does(port, &reachable));
         let help = how_to_close(port, &reachable);
         case.find(
             Draft::new(Rule::UnlistedListener, Some(port), Place::Expose, message, help)
@@ -81,6 +78,30 @@ fn unlisted(case: &mut Case<'_>, port: Port, sockets: &[&Socket]) {
         );
     }
 }
+
+/// What the holder of an unlisted port does.
+fn does(port: Port, sockets: &[&Socket]) -> String {
+    match port.protocol {
+        Protocol::Tcp | Protocol::Udp | Protocol::Udplite | Protocol::Sctp => {
+            format!("listens on {}", addresses(sockets))
+        }
+        Protocol::Raw => format!(
+            "takes every packet of IP protocol {} on {} by a raw socket",
+            port.number,
+            addresses(sockets)
+        ),
+        Protocol::Packet if port.number == EVERY_FRAME => {
+            "takes every frame by a packet socket, whatever its port, and before any firewall"
+                .to_owned()
+        }
+        Protocol::Packet => {
+            format!("takes every frame of EtherType {:#06x} by a packet socket", port.number)
+        }
+    }
+}
+
+/// `ETH_P_ALL` of the kernel's `include/uapi/linux/if_ether.h`.
+const EVERY_FRAME: u16 = 3;
 
 /// A port that an entry allows, and that listens.
 fn listed(case: &mut Case<'_>, port: Port, sockets: &[&Socket], index: usize, entry: &Entry) {
@@ -199,8 +220,7 @@ fn spoken(case: &mut Case<'_>, port: Port, sockets: &[&Socket], place: Place, wa
                     "the entry for {port} says that it speaks {}, but it could not be asked",
                     wanted.as_str()
                 ),
-                "it must accept connections until the watch is over; one on loopback is asked by \
-                 root alone, with `--look here`",
+                "it must accept connections until the watch is over",
             ));
             return;
         }
@@ -268,18 +288,31 @@ fn answered_without_socket(case: &mut Case<'_>, by_port: &BTreeMap<Port, Vec<&So
         if sockets.iter().any(|socket| scope(socket.address) != Scope::Loopback) {
             continue;
         }
-        let place = case.spec.entry_for(port).map_or(Place::Expose, |(at, _)| Place::Entry(at));
-        let but = if sockets.is_empty() {
-            "no socket listens on it".to_owned()
+        let entry = case.spec.entry_for(port);
+        let place = entry.map_or(Place::Expose, |(at, _)| Place::Entry(at));
+        let but = if !sockets.is_empty() {
+            format!("but only {} listens, on {}", holders(sockets), addresses(sockets))
+        } else if !case.seen.sockets_hidden {
+            "but no socket listens on it".to_owned()
         } else {
-            format!("only {} listens, on {}", holders(sockets), addresses(sockets))
+            match entry {
+                None => "and no entry allows it".to_owned(),
+                Some((_, entry)) if entry.bind.is_loopback_only() => {
+                    "and its entry allows loopback only".to_owned()
+                }
+                Some(_) => continue,
+            }
         };
-        let message = format!("a neighbour is answered on it, but {but}");
-        let help = format!(
-            "look for a redirect inside the container (nftables, iptables, eBPF), or for a socket \
-             that lives only for moments{}",
-            reputation(port)
-        );
+        let message = format!("a neighbour is answered on it, {but}");
+        let help = if case.seen.sockets_hidden {
+            how_to_close(port, sockets)
+        } else {
+            format!(
+                "look for a redirect inside the container (nftables, iptables, eBPF), or for a \
+                 socket that lives only for moments{}",
+                reputation(port)
+            )
+        };
         case.find(
             Draft::new(Rule::UnlistedReachable, Some(port), place, message, help).about(sockets),
         );

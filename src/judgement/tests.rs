@@ -102,6 +102,7 @@ fn seen(sockets: Vec<Socket>) -> Observation {
         published: Vec::new(),
         published_by: PublishedBy::Declaration,
         sockets,
+        sockets_hidden: false,
         lost: BTreeMap::new(),
         scan: ScanResult { scanned: 65_535, answers, full: true },
         spoken: BTreeMap::new(),
@@ -544,6 +545,45 @@ fn levels_of_the_spec_hold_and_off_is_silent() {
         spec.levels.insert(Rule::UndeclaredPort, level);
         check(&spec, &seen, &expected);
     }
+}
+
+/// Where no socket can be seen, an answer is all that is known of a port.
+#[test]
+fn where_sockets_are_hidden_a_scan_breaks_the_rules_that_it_can() {
+    let hidden = |answers: &[(u16, Answer)]| {
+        let mut seen = answers_of_nobody(answers);
+        seen.sockets_hidden = true;
+        seen
+    };
+    let inside = Entry { bind: Bind::Loopback, ..entry("81/tcp") };
+    let web = spec(vec![entry("80/tcp"), inside]);
+    let of_the_scan = |judgement: &Judgement| {
+        let scanned = |finding: &&Finding| finding.rule == Rule::UnlistedReachable;
+        let found = judgement.findings.iter().filter(scanned);
+        found.map(|finding| (finding.port, finding.message.clone())).collect::<Vec<_>>()
+    };
+    let open =
+        |ports: &[u16]| hidden(&ports.iter().map(|it| (*it, Answer::Open)).collect::<Vec<_>>());
+    assert_eq!(of_the_scan(&judge(&web, &open(&[80]))), []);
+    let unlisted = of_the_scan(&judge(&web, &open(&[80, 81, 82])));
+    assert_eq!(
+        unlisted,
+        [
+            (
+                Some(Port::tcp(81)),
+                "a neighbour is answered on it, and its entry allows loopback only".to_owned()
+            ),
+            (
+                Some(Port::tcp(82)),
+                "a neighbour is answered on it, and no entry allows it".to_owned()
+            ),
+        ]
+    );
+    assert!(Rule::UnlistedReachable.holds_of_a_part());
+}
+
+fn answers_of_nobody(answers: &[(u16, Answer)]) -> Observation {
+    seen_with(vec![], |seen| seen.scan.answers = answers.iter().copied().collect())
 }
 
 #[test]

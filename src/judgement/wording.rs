@@ -8,7 +8,7 @@ use crate::{
     foreign::Foreign,
     notorious::known,
     observation::{Owner, Owners, Socket},
-    socket::{Port, Scope, scope},
+    socket::{Port, Protocol, Scope, scope},
 };
 
 /// The addresses of the sockets, the widest first.
@@ -73,7 +73,9 @@ pub(super) fn how_to_close(port: Port, sockets: &[&Socket]) -> String {
         Some(known) => known.service.contains("debugger") || known.service.contains("inspector"),
         None => false,
     };
-    let first = if debugger {
+    let first = if matches!(port.protocol, Protocol::Raw | Protocol::Packet) {
+        "switch it off; without the capability NET_RAW nobody gets such a socket"
+    } else if debugger {
         "start the program without its debug agent"
     } else if sockets.iter().any(|socket| scope(socket.address) == Scope::Any) {
         "bind it to 127.0.0.1, or switch it off"

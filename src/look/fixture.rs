@@ -19,6 +19,9 @@ pub(super) const TCP6_HEADER: &str = "  sl  local_address                       
 pub(super) const UDP_HEADER: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops             \n";
 pub(super) const UDP6_HEADER: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
 
+pub(super) const PACKET_HEADER: &str =
+    "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n";
+
 /// The routes of a namespace whose address is 172.17.0.2.
 pub(super) const FIB_TRIE: &str = "Local:\n  |-- 172.17.0.2\n     /32 host LOCAL\n";
 
@@ -86,6 +89,7 @@ impl FakeProc {
             ("udplite6", UDP6_HEADER),
             ("raw", UDP_HEADER),
             ("raw6", UDP6_HEADER),
+            ("packet", PACKET_HEADER),
             ("if_inet6", ""),
             ("fib_trie", FIB_TRIE),
         ];
@@ -95,7 +99,7 @@ impl FakeProc {
         fs::write(folder.join("cgroup"), cgroup).unwrap();
         fs::write(folder.join("comm"), "app\n").unwrap();
         fs::write(folder.join("uid_map"), "         0          0 4294967295\n").unwrap();
-        let status = format!("Name:\tapp\nUid:\t0\t101\t0\t0\nNSpid:\t{pid}\t7\n");
+        let status = format!("Name:\tapp\nUid:\t0\t101\t0\t0\nNStgid:\t{pid}\t7\n");
         fs::write(folder.join("status"), status).unwrap();
         self.life(pid, 'S', 5000);
     }
@@ -105,6 +109,23 @@ impl FakeProc {
         let zeros = "0 ".repeat(18);
         let text = format!("{pid} (a (b) c) {state} {zeros}{started} 0 0\n");
         fs::write(self.root().join(format!("{pid}/stat")), text).unwrap();
+    }
+
+    /// A thread of a process that is as the process itself, which becomes what the kernel shows of
+    /// one whose first thread has ended.
+    pub(super) fn outlived_by(&self, pid: u32, thread: u32) {
+        let folder = self.path(&pid.to_string());
+        let (first, other) =
+            (folder.join(format!("task/{pid}")), folder.join(format!("task/{thread}")));
+        fs::create_dir_all(&first).unwrap();
+        fs::create_dir_all(&other).unwrap();
+        for file in ["ns", "fd", "net", "exe", "cgroup", "comm", "uid_map", "status"] {
+            fs::rename(folder.join(file), other.join(file)).unwrap();
+        }
+        fs::copy(folder.join("stat"), other.join("stat")).unwrap();
+        fs::create_dir(folder.join("fd")).unwrap();
+        self.life(pid, 'Z', 5000);
+        fs::copy(folder.join("stat"), first.join("stat")).unwrap();
     }
 
     /// The listeners of process 42's namespace, of IPv4 TCP.

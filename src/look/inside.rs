@@ -4,12 +4,19 @@
 //! connects to loopback there. It is no process of the container, and nothing of the container is
 //! changed. This needs `CAP_SYS_ADMIN`: where that is missing, such a port cannot be asked.
 
-use std::{fs::File, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{Target, process::Subject, speak::ask};
 use crate::{observation::Spoken, socket::Port, spec::Speaks};
+
+/// Where a port is asked from inside the container.
+pub const LOOPBACK: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// Asks `port` on the container's loopback what it speaks. It takes `within` at most.
 pub async fn ask_inside(target: Target, port: Port, wanted: Speaks, within: Duration) -> Spoken {
@@ -27,8 +34,7 @@ pub async fn ask_inside(target: Target, port: Port, wanted: Speaks, within: Dura
 
 fn enter_and_ask(target: &Target, port: Port, wanted: Speaks, within: Duration) -> Option<Spoken> {
     let subject = Subject::open(&target.proc_root, target.pid, &target.container).ok()?;
-    let namespace = File::open(target.proc_root.join(format!("{}/ns/net", target.pid))).ok()?;
-    // The path could by now lead to another process: it must be the one that is watched.
+    let namespace = subject.process().file("ns/net").ok()?;
     let opened = rustix::fs::fstat(&namespace).ok()?.st_ino;
     if opened != subject.netns() {
         return None;
@@ -40,6 +46,5 @@ fn enter_and_ask(target: &Target, port: Port, wanted: Speaks, within: Duration) 
     .ok()?;
     // Sockets belong to the namespace of the thread that makes them, so the runtime stays on it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let loopback = [std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()];
-    Some(runtime.block_on(ask(&loopback, port, Some(wanted), within)))
+    Some(runtime.block_on(ask(&LOOPBACK, port, Some(wanted), within)))
 }

@@ -16,7 +16,7 @@ use rustix::{fs::readlinkat_raw, io::Errno};
 
 use super::{
     error::LookError,
-    process::{Identity, Process, Subject, bracketed, contains},
+    process::{Identity, Process, Subject, bracketed, contains, network_of},
 };
 use crate::observation::Owner;
 
@@ -28,8 +28,8 @@ pub(super) struct Census {
     /// Whether every process of the container could be looked through. Only then does the absence
     /// of a holder mean that there is none.
     pub(super) complete: bool,
-    /// Whether some process of the container is in a network namespace that is neither the
-    /// container's nor the looker's: what it listens on there is not seen.
+    /// Whether some thread of the container is in a network namespace that is neither the
+    /// container's, nor the looker's, nor the host's: what it listens on there is not seen.
     pub(super) elsewhere: bool,
 }
 
@@ -45,7 +45,10 @@ pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>
     // uids are translated unless the looker is in the same user namespace: then the kernel prints
     // them as the container numbers them, and the map counts from the parent namespace.
     let own_users = link_number(&proc_root.join("self/ns/user"));
-    let own_network = link_number(&proc_root.join("self/ns/net"));
+    // An engine's monitor is in a control group named after the container, and on the host's
+    // network; so is, for a moment, whatever it executes in the container.
+    let outside = ["self/ns/net", "1/ns/net"].map(|link| link_number(&proc_root.join(link)));
+    let is_elsewhere = |netns: u64| netns != subject.netns() && !outside.contains(&Some(netns));
     for entry in entries {
         let Ok(entry) = entry else {
             census.complete = false;
@@ -54,7 +57,7 @@ pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        let process = match Process::open(proc_root, pid) {
+        let mut process = match Process::open(proc_root, pid) {
             Ok(process) => process,
             Err(LookError::NoProcess { .. }) => continue,
             Err(_) => {
@@ -62,10 +65,14 @@ pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>
                 continue;
             }
         };
-        let outcome = match membership(&process, subject) {
+        let outcome = match membership(&mut process, subject) {
             Ok(Some(netns)) => {
-                // An engine's monitor is in a control group named after the container, and beside us.
-                census.elsewhere |= netns != subject.netns() && Some(netns) != own_network;
+                census.elsewhere |= is_elsewhere(netns);
+                // Threads can be in different namespaces. One that has ended is in none; a process
+                // whose threads cannot be listed is one whose descriptors cannot be, either.
+                let _ = process.each_thread(|thread| {
+                    census.elsewhere |= network_of(&thread).is_some_and(is_elsewhere);
+                });
                 // Wherever it is now, it may hold a socket of the container's.
                 sockets(&process, wanted).and_then(|held| {
                     if !held.is_empty() {
@@ -96,8 +103,12 @@ struct Hidden;
 ///
 /// A process whose namespace is hidden is judged by its control group alone, if those tell
 /// processes of the container from others; it counts as being in the container's.
-fn membership(process: &Process, subject: &Subject) -> Result<Option<u64>, Hidden> {
-    let namespace = process.namespace("ns/net");
+fn membership(process: &mut Process, subject: &Subject) -> Result<Option<u64>, Hidden> {
+    let mut namespace = process.namespace("ns/net");
+    // Only then, since most processes of a machine have nothing to do with the container.
+    if namespace.is_err() && process.follow() {
+        namespace = process.namespace("ns/net");
+    }
     if let Ok(netns) = namespace
         && netns == subject.netns()
     {
@@ -154,7 +165,7 @@ fn owner(process: &Process, own_users: Option<u64>) -> Option<Owner> {
         std::str::from_utf8(line).ok()
     };
     // One number for each nested namespace, the innermost last. Old kernels have no such line.
-    let pid = field("NSpid:").and_then(|pids| pids.split_ascii_whitespace().last()?.parse().ok());
+    let pid = field("NStgid:").and_then(|pids| pids.split_ascii_whitespace().last()?.parse().ok());
     // Real, effective, saved, filesystem.
     let uid = field("Uid:")?.split_ascii_whitespace().nth(1)?.parse().ok()?;
     let same_users = own_users.is_some() && process.namespace("ns/user").ok() == own_users;

@@ -3,12 +3,18 @@
 //! The process's folder is opened once, and everything is read through that descriptor. The kernel
 //! ties it to the process, not to the number: once the process has ended, nothing more can be read
 //! through it, so a recycled process id is never read by mistake.
+//!
+//! A process may outlive its first thread. Then the kernel says of the process that it is a zombie
+//! and shows nothing of it; all of it is to be had from the folder of a thread that goes on.
+
+mod life;
 
 use std::{
     collections::BTreeSet,
     fs::File,
     io::{Read, Seek, SeekFrom},
     net::IpAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +24,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::life::{FILE, Life, parse_life, runs, text_at};
 use super::{
     addresses,
     error::LookError,
@@ -28,39 +35,68 @@ use super::{
 /// A process's folder under a `/proc`, open.
 #[derive(Debug)]
 pub(super) struct Process {
-    folder: std::os::fd::OwnedFd,
+    folder: OwnedFd,
+    /// The folder of a thread that goes on, if the first has ended.
+    thread: Option<OwnedFd>,
     path: PathBuf,
     pid: u32,
-}
-
-/// What the kernel's `stat` file says of a process: whether it runs, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Life {
-    /// The state's letter, see proc_pid_stat(5).
-    pub(super) state: u8,
-    /// Whether the kernel has begun to end it. It loses its namespaces before its state changes.
-    pub(super) is_exiting: bool,
-    /// When it started, in clock ticks since the machine's start. With the pid it names a process.
-    pub(super) started: u64,
-}
-
-impl Life {
-    /// Whether the process still runs: not a zombie, not dead, and not about to be.
-    pub(super) fn is_running(self) -> bool {
-        !self.is_exiting && !matches!(self.state, b'Z' | b'X' | b'x')
-    }
 }
 
 impl Process {
     /// Opens the folder of process `pid`.
     pub(super) fn open(proc_root: &Path, pid: u32) -> Result<Self, LookError> {
         let path = proc_root.join(pid.to_string());
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match rustix::fs::open(&path, flags, Mode::empty()) {
-            Ok(folder) => Ok(Self { folder, path, pid }),
+        match rustix::fs::open(&path, FOLDER, Mode::empty()) {
+            Ok(folder) => Ok(Self { folder, thread: None, path, pid }),
             Err(Errno::NOENT | Errno::SRCH) => Err(LookError::NoProcess { pid }),
             Err(errno) => Err(LookError::unreadable(path.to_string_lossy(), errno)),
         }
+    }
+
+    /// Turns to a thread that goes on, if the one that was read from has ended. Returns whether it
+    /// did.
+    pub(super) fn follow(&mut self) -> bool {
+        if runs(self.at()) {
+            return false;
+        }
+        let next = self.running_thread();
+        let any = next.is_some();
+        if any {
+            self.thread = next;
+        }
+        any
+    }
+
+    /// The folder of some thread that runs.
+    fn running_thread(&self) -> Option<OwnedFd> {
+        let mut threads = Vec::new();
+        self.each_thread(|thread| threads.push(thread)).ok()?;
+        threads.into_iter().find(|thread| runs(thread.as_fd()))
+    }
+
+    /// Calls `each` with the folder of every thread.
+    pub(super) fn each_thread(&self, mut each: impl FnMut(OwnedFd)) -> Result<(), Errno> {
+        // Within this process's own folder, where only its own threads are found.
+        let folder = openat(&self.folder, "task", FOLDER, Mode::empty())?;
+        let mut entries = rustix::fs::Dir::read_from(&folder)?;
+        while let Some(entry) = entries.read() {
+            let entry = entry?;
+            if entry.file_name().to_bytes().starts_with(b".") {
+                continue;
+            }
+            match openat(&folder, entry.file_name(), FOLDER, Mode::empty()) {
+                Ok(thread) => each(thread),
+                // Ended since the folder was listed.
+                Err(Errno::NOENT | Errno::SRCH) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// What everything but the process's life is read from.
+    fn at(&self) -> BorrowedFd<'_> {
+        self.thread.as_ref().unwrap_or(&self.folder).as_fd()
     }
 
     /// The process id, as the looker numbers processes.
@@ -75,38 +111,39 @@ impl Process {
 
     /// Opens a file of the folder.
     pub(super) fn file(&self, file: &str) -> Result<File, Errno> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        openat(&self.folder, file, flags, Mode::empty()).map(File::from)
+        openat(self.at(), file, FILE, Mode::empty()).map(File::from)
     }
 
     /// Opens a folder of the folder.
     pub(super) fn directory(&self, name: &str) -> Result<rustix::fs::Dir, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::Dir::new(openat(&self.folder, name, flags, Mode::empty())?)
+        rustix::fs::Dir::new(openat(self.at(), name, FOLDER, Mode::empty())?)
     }
 
     /// The whole text of a file of the folder.
     pub(super) fn text(&self, file: &str) -> Result<Vec<u8>, Errno> {
-        let mut text = Vec::new();
-        let wrong = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-        self.file(file)?.read_to_end(&mut text).map_err(wrong)?;
-        Ok(text)
+        text_at(self.at(), file)
     }
 
     /// Where a link of the folder leads, cut at the length of `buffer`.
     pub(super) fn link<'a>(&self, file: &str, buffer: &'a mut [u8]) -> Result<&'a [u8], Errno> {
-        let length = readlinkat_raw(&self.folder, file, &mut *buffer)?;
+        let length = readlinkat_raw(self.at(), file, &mut *buffer)?;
         Ok(&buffer[..length])
     }
 
     /// Whether the process runs, and since when. `None` once it is gone for good.
     pub(super) fn life(&self) -> Result<Option<Life>, LookError> {
-        let text = match self.text("stat") {
+        let text = match text_at(self.folder.as_fd(), "stat") {
             Ok(text) => text,
             Err(Errno::NOENT | Errno::SRCH) => return Ok(None),
             Err(errno) => return Err(LookError::unreadable(self.shown("stat"), errno)),
         };
-        parse_life(&text).map(Some).ok_or_else(|| LookError::garbled(self.shown("stat"), &text))
+        let life =
+            parse_life(&text).ok_or_else(|| LookError::garbled(self.shown("stat"), &text))?;
+        if !life.is_running() && self.running_thread().is_some() {
+            // The first thread has ended, the process has not. It is the same since its start.
+            return Ok(Some(Life { state: b'S', is_exiting: false, ..life }));
+        }
+        Ok(Some(life))
     }
 
     /// Whether the process has ended. What cannot be read has not.
@@ -132,6 +169,15 @@ impl Process {
     }
 }
 
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// The inode of the network namespace of the thread of this folder; `None` once it has ended.
+pub(super) fn network_of(thread: &OwnedFd) -> Option<u64> {
+    let mut buffer = [0; 64];
+    let length = readlinkat_raw(thread, "ns/net", &mut buffer[..]).ok()?;
+    bracketed(&buffer[..length])
+}
+
 /// The number in `net:[4026531840]` or `socket:[1503]`.
 pub(super) fn bracketed(link: &[u8]) -> Option<u64> {
     let open = link.iter().position(|byte| *byte == b'[')?;
@@ -141,21 +187,6 @@ pub(super) fn bracketed(link: &[u8]) -> Option<u64> {
 
 const FIB_TRIE: &str = "net/fib_trie";
 const IF_INET6: &str = "net/if_inet6";
-
-/// The flag of the kernel's `linux/sched.h` for a task that is ending.
-const PF_EXITING: u32 = 0x4;
-
-/// The third field is the state, the ninth the kernel's flags, the 22nd the start. The second is the name in brackets, which may
-/// hold anything, brackets and blanks included: so the fields are counted from its end.
-fn parse_life(text: &[u8]) -> Option<Life> {
-    let end = text.iter().rposition(|byte| *byte == b')')?;
-    let rest = std::str::from_utf8(&text[end + 1..]).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
-    let state = *fields.next()?.as_bytes().first()?;
-    let flags: u32 = fields.nth(5)?.parse().ok()?;
-    let started = fields.nth(12)?.parse().ok()?;
-    Some(Life { state, is_exiting: flags & PF_EXITING != 0, started })
-}
 
 /// Whether the subject is known to be of the container that it should be of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,7 +226,8 @@ impl Subject {
     /// Opens the process and remembers what identifies it. An empty `container` is for looking at a
     /// process of our own: then only the process itself is identified.
     pub(super) fn open(proc_root: &Path, pid: u32, container: &str) -> Result<Self, LookError> {
-        let process = Process::open(proc_root, pid)?;
+        let mut process = Process::open(proc_root, pid)?;
+        process.follow();
         let started = match process.life()? {
             Some(life) if life.is_running() => life.started,
             _ => return Err(LookError::NoProcess { pid }),
@@ -263,9 +295,19 @@ impl Subject {
     }
 
     /// Checks that the process runs and is in the same network namespace. Cheap: one link is read,
-    /// and that link is gone as soon as the process has ended, zombie or not.
-    pub(super) fn check(&self) -> Result<(), LookError> {
-        let now = self.process.namespace("ns/net")?;
+    /// and that link is gone as soon as the process has ended, zombie or not. If only its first
+    /// thread has ended, another is read from then on.
+    pub(super) fn check(&mut self) -> Result<(), LookError> {
+        /// A process that ends as a whole loses its threads one after the other.
+        const THREADS: u32 = 16;
+        let mut now = self.process.namespace("ns/net");
+        for _ in 0..THREADS {
+            if now.is_ok() || !self.process.follow() {
+                break;
+            }
+            now = self.process.namespace("ns/net");
+        }
+        let now = now?;
         if now == self.netns {
             return Ok(());
         }
@@ -273,7 +315,7 @@ impl Subject {
     }
 
     /// Checks all that [`Subject::open`] checked: that it is still that very process.
-    pub(super) fn check_wholly(&self) -> Result<(), LookError> {
+    pub(super) fn check_wholly(&mut self) -> Result<(), LookError> {
         match self.process.life()? {
             Some(life) if !life.is_running() => Err(LookError::NoProcess { pid: self.pid() }),
             Some(life) if life.started != self.started => {

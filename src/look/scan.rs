@@ -106,6 +106,10 @@ const SECOND_ROUND: Duration = Duration::from_secs(10);
 const LEAST_PATIENCE: Duration = Duration::from_millis(50);
 /// Ports that hardly anything listens on: if listed ports give no answer, these tell a container
 /// that drops packets from one that is not there.
+/// How long an IPv6 address is given until anything answers. A network that has just got its first
+/// container leads nowhere for about two seconds: the hosts on it first make sure that their
+/// addresses are nobody else's (RFC 4862, duplicate address detection).
+const SETTLES_WITHIN: Duration = Duration::from_secs(5);
 const PATH_CONTROLS: [u16; 8] = [1, 9, 37, 1023, 20_011, 33_333, 50_021, 65_535];
 
 /// Scans in a thread of its own. Dropping the future calls the scan off.
@@ -294,9 +298,17 @@ impl Scan<'_> {
         tried.extend(PATH_CONTROLS);
         tried.sort_unstable();
         tried.dedup();
-        let mute = self.round(&tried, SECOND_PATIENCE)?;
-        if mute.len() < tried.len() || mute.values().any(|verdict| verdict.is_answer()) {
-            return Ok(());
+        let settled = Instant::now() + SETTLES_WITHIN;
+        loop {
+            let mute = self.round(&tried, SECOND_PATIENCE)?;
+            if mute.len() < tried.len() || mute.values().any(|verdict| verdict.is_answer()) {
+                return Ok(());
+            }
+            if self.address.is_ipv4() || Instant::now() >= settled {
+                break;
+            }
+            // Where the answer is "unreachable", a round takes no time at all.
+            std::thread::sleep(LEAST_PATIENCE);
         }
         let unreachable = notable.values().filter(|it| **it == Verdict::Unreachable).count();
         Err(LookError::Void {

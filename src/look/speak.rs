@@ -7,9 +7,11 @@
 mod words;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect as connect_socket, socket_with};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -54,7 +56,7 @@ pub async fn ask(
         Protocol::Udp if matches!(wanted, None | Some(Speaks::Dns)) => {
             return ask_udp(addresses, port.number, deadline).await;
         }
-        Protocol::Udp | Protocol::Udplite | Protocol::Sctp | Protocol::Raw => {
+        Protocol::Udp | Protocol::Udplite | Protocol::Sctp | Protocol::Raw | Protocol::Packet => {
             return Spoken::NotAsked;
         }
     }
@@ -112,8 +114,24 @@ impl Asking {
             Speaks::Ssh | Speaks::Mysql | Speaks::Smtp => {
                 self.for_greeting(stream, self.deadline).await.1
             }
+            Speaks::Http => {
+                let spoken = self.question(stream, wanted, self.deadline).await;
+                if spoken.is_some() { spoken } else { self.http2().await }
+            }
             _ => self.question(stream, wanted, self.deadline).await,
         }
+    }
+
+    /// Asks a server that has no answer to HTTP/1 for HTTP/2.
+    async fn http2(&mut self) -> Option<Speaks> {
+        let mut stream = connect(self.peer, self.deadline).await?;
+        let said = timeout_at(self.deadline, stream.write_all(words::HTTP2)).await;
+        if !matches!(said, Ok(Ok(()))) {
+            return None;
+        }
+        let known = |answer: &[u8]| words::recognise(answer).is_some();
+        let answer = self.read(&mut stream, self.deadline, known).await;
+        words::recognise(&answer)
     }
 
     /// Asks for anything that is known.
@@ -237,17 +255,21 @@ async fn ask_udp(addresses: &[IpAddr], port: u16, deadline: Instant) -> Spoken {
     result
 }
 
+/// A socket that is never bound without being connected: inside the container it would be in its
+/// tables as one that takes anybody's traffic.
+fn connected_udp(peer: SocketAddr) -> Option<UdpSocket> {
+    let family = match peer {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::DGRAM, flags, None).ok()?;
+    connect_socket(&socket, &peer).ok()?;
+    UdpSocket::from_std(socket.into()).ok()
+}
+
 async fn ask_udp_at(peer: SocketAddr, deadline: Instant) -> Spoken {
-    let any: IpAddr = match peer {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let Ok(socket) = UdpSocket::bind(SocketAddr::new(any, 0)).await else {
-        return Spoken::NotAsked;
-    };
-    if socket.connect(peer).await.is_err() {
-        return Spoken::NotAsked;
-    }
+    let Some(socket) = connected_udp(peer) else { return Spoken::NotAsked };
     let mut buffer = vec![0; MOST];
     // Twice, because a datagram may be lost.
     for round in [2, 1] {

@@ -5,8 +5,8 @@
 //!
 //! The formats are defined by the kernel's `net/ipv4/tcp_ipv4.c` (`tcp4_seq_show`), `udp.c`
 //! (`udp4_seq_show`), `raw.c` (`raw_seq_show`), `net/ipv6/tcp_ipv6.c` (`tcp6_seq_show`),
-//! `datagram.c` (`__ip6_dgram_sock_seq_show`) and `net/sctp/proc.c` (`sctp_eps_seq_show`). Columns
-//! are divided by blanks, lines may be padded with blanks, and newer kernels append columns.
+//! `datagram.c` (`__ip6_dgram_sock_seq_show`), `net/sctp/proc.c` (`sctp_eps_seq_show`) and
+//! `net/packet/af_packet.c` (`packet_seq_show`). Columns are divided by blanks, lines may be padded with blanks, and newer kernels append columns.
 
 use std::{
     fmt,
@@ -40,11 +40,13 @@ pub enum Table {
     Raw6,
     /// SCTP endpoints of both families; there once the kernel's module is loaded.
     Sctp,
+    /// Packet sockets, which see frames and know no ports. Kernels may be built without them.
+    Packet,
 }
 
 impl Table {
     /// Every table that is read.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Tcp,
         Self::Tcp6,
         Self::Udp,
@@ -54,6 +56,7 @@ impl Table {
         Self::Raw,
         Self::Raw6,
         Self::Sctp,
+        Self::Packet,
     ];
 
     /// Where it is, from a process's folder under `/proc`.
@@ -69,6 +72,7 @@ impl Table {
             Self::Raw => "net/raw",
             Self::Raw6 => "net/raw6",
             Self::Sctp => "net/sctp/eps",
+            Self::Packet => "net/packet",
         }
     }
 
@@ -81,6 +85,7 @@ impl Table {
             Self::Udplite | Self::Udplite6 => Protocol::Udplite,
             Self::Raw | Self::Raw6 => Protocol::Raw,
             Self::Sctp => Protocol::Sctp,
+            Self::Packet => Protocol::Packet,
         }
     }
 
@@ -110,7 +115,8 @@ pub struct Row {
     pub table: Table,
     /// The address it is bound to, canonical.
     pub local: IpAddr,
-    /// The port it is bound to; for raw sockets the number of the IP protocol.
+    /// The port it is bound to; for raw sockets the number of the IP protocol, for packet sockets
+    /// the EtherType.
     pub port: u16,
     /// The address it is connected to, canonical; unspecified if it is not.
     pub remote: IpAddr,
@@ -135,13 +141,15 @@ impl Row {
     /// TCP and SCTP: it listens (an SCTP endpoint of either style has that state once it does).
     /// UDP, UDP-Lite: it is not connected to one peer's port. (Connected to a peer's port 0, the
     /// kernel delivers whatever that host sends, from any port.) Raw: always, since a peer's
-    /// address alone keeps nobody on that host out.
+    /// address alone keeps nobody on that host out. Packet: if it asks for frames of some type.
     #[must_use]
     pub fn accepts(&self) -> bool {
         match self.table.protocol() {
             Protocol::Tcp | Protocol::Sctp => self.state == LISTEN,
             Protocol::Udp | Protocol::Udplite => self.remote_port == 0,
             Protocol::Raw => self.port != IPPROTO_RAW,
+            // Without an EtherType it only sends.
+            Protocol::Packet => self.port != 0,
         }
     }
 
@@ -194,6 +202,7 @@ pub fn read(table: Table, text: &[u8], mut each: impl FnMut(Row)) -> Result<usiz
         let line = line.map_err(|cut| fail(number, cut, CUT))?;
         let outcome = match table {
             Table::Sctp => sctp_line(line, &mut each),
+            Table::Packet => packet_line(line).map(&mut each),
             _ => inet_line(table, line).map(&mut each),
         };
         outcome.map_err(|why| fail(number, line, why))?;
@@ -257,6 +266,17 @@ fn is_header(table: Table, line: &[u8]) -> bool {
             &[b"UID"],
             &[b"INODE"],
             &[b"LADDRS"],
+        ],
+        Table::Packet => &[
+            &[b"sk"],
+            &[b"RefCnt"],
+            &[b"Type"],
+            &[b"Proto"],
+            &[b"Iface"],
+            &[b"R"],
+            &[b"Rmem"],
+            &[b"User"],
+            &[b"Inode"],
         ],
         _ => &[
             &[b"sl"],
@@ -334,6 +354,33 @@ fn sctp_line(line: &[u8], each: &mut impl FnMut(Row)) -> Result<(), &'static str
         each(Row { table: Table::Sctp, local, port, remote, remote_port: 0, state, uid, inode });
     }
     Ok(())
+}
+
+/// `socket references type protocol interface running memory uid inode`.
+fn packet_line(line: &[u8]) -> Result<Row, &'static str> {
+    /// The loopback interface is the first of every namespace.
+    const LOOPBACK: u64 = 1;
+    let mut words = Words(line);
+    // A pointer, as with SCTP.
+    words.expect()?;
+    for _ in ["RefCnt", "Type"] {
+        decimal(words.expect()?).ok_or("a counter is wrong")?;
+    }
+    let port = hex(words.expect()?, 4).and_then(|number| u16::try_from(number).ok());
+    let port = port.ok_or("the protocol is wrong")?;
+    let interface = words.expect()?;
+    // Of an interface that is gone the kernel keeps no number but -1.
+    let interface = if interface == b"-1" { Some(0) } else { decimal(interface) };
+    let interface = interface.ok_or("the interface is wrong")?;
+    for _ in ["R", "Rmem"] {
+        decimal(words.expect()?).ok_or("a counter is wrong")?;
+    }
+    let uid = decimal(words.expect()?).and_then(|uid| u32::try_from(uid).ok());
+    let uid = uid.ok_or("the uid is wrong")?;
+    let inode = decimal(words.expect()?).ok_or("the inode is wrong")?;
+    let remote = Ipv4Addr::UNSPECIFIED.into();
+    let local = if interface == LOOPBACK { Ipv4Addr::LOCALHOST.into() } else { remote };
+    Ok(Row { table: Table::Packet, local, port, remote, remote_port: 0, state: 0, uid, inode })
 }
 
 fn sctp_address(word: &[u8]) -> Option<IpAddr> {

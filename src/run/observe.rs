@@ -7,7 +7,6 @@ use std::{
     path::PathBuf,
 };
 
-use futures_util::future::join_all;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use tokio::time::sleep;
 
@@ -51,6 +50,9 @@ impl Session {
         }
         let view = View { spec, image: &image, running: &running, scene, eyes: &eyes };
         view.is_fit()?;
+        if let Some(hidden) = running.inspection.hides_its_sockets() {
+            return Err(self.scan_alone(&view, hidden, notes).await);
+        }
         let watch = match eyes.begin(target(&running)).await {
             Ok(watch) => watch,
             Err(error) => {
@@ -110,7 +112,9 @@ impl Session {
             looked = async {
                 // The eyes have to work now, not only when the run began.
                 let (_, scan, control) =
-                    tokio::join!(sleep(spec.watch), view.scan(watch), view.eyes.control());
+                    tokio::join!(sleep(spec.watch), async {
+                    view.scan(&watch.listening()).await
+                }, view.eyes.control());
                 let (scan, control) = (view.second_look(watch, scan?).await?, control?);
                 Ok(Answers { scan, spoken: view.ask(watch).await, control })
             } => looked,
@@ -127,12 +131,12 @@ struct Answers {
 }
 
 /// What one look is about.
-struct View<'a, 'b> {
-    spec: &'a Spec,
+pub(super) struct View<'a, 'b> {
+    pub(super) spec: &'a Spec,
     image: &'a Image,
-    running: &'a Running,
-    scene: &'a Scene<'b>,
-    eyes: &'a Eyes,
+    pub(super) running: &'a Running,
+    pub(super) scene: &'a Scene<'b>,
+    pub(super) eyes: &'a Eyes,
 }
 
 impl View<'_, '_> {
@@ -155,7 +159,7 @@ impl View<'_, '_> {
         Ok(())
     }
 
-    fn addresses(&self) -> Vec<IpAddr> {
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
         self.running.inspection.addresses.clone()
     }
 
@@ -170,7 +174,7 @@ impl View<'_, '_> {
     }
 
     /// Scans as the spec says.
-    async fn scan(&self, watch: &Vigil) -> Result<ScanReport, Stop> {
+    pub(super) async fn scan(&self, listening: &BTreeSet<Port>) -> Result<ScanReport, Stop> {
         if self.spec.scan == Scan::Off {
             return Ok(no_scan());
         }
@@ -180,7 +184,7 @@ impl View<'_, '_> {
             .filter(|ports| !is_full || ports.single().is_some())
             .flat_map(PortRange::ports)
             .chain(self.image.declared.iter().copied())
-            .chain(watch.listening())
+            .chain(listening.iter().copied())
             .collect();
         let (addresses, listed) = (self.addresses(), tcp(&listed));
         let mut request = if is_full {
@@ -280,24 +284,6 @@ impl View<'_, '_> {
         Err(EngineError::Unfit(Unfit::OtherImage(shown(&seen.image, 80))))
     }
 
-    async fn ask(&self, watch: &Vigil) -> BTreeMap<Port, Spoken> {
-        let addresses = &self.running.inspection.addresses;
-        let asked = watch.listening().into_iter().filter_map(|port| {
-            let (_, entry) = self.spec.entry_for(port)?;
-            let (wanted, is_inside) = (entry.speaks?, entry.bind.is_loopback_only());
-            Some(async move {
-                let spoken = if is_inside {
-                    let target = target(self.running);
-                    look::ask_inside(target, port, wanted, look::ASK_WITHIN).await
-                } else {
-                    self.eyes.ask(addresses, port, Some(wanted), look::ASK_WITHIN).await
-                };
-                (port, spoken)
-            })
-        });
-        join_all(asked).await.into_iter().collect()
-    }
-
     /// What portlid asked the engine to publish, and the engine did not.
     fn unpublished(&self, seen: &Observation) -> Option<Unseen> {
         let asked: BTreeSet<Port> = match (&self.spec.subject, publishing(self.spec)) {
@@ -317,6 +303,31 @@ impl View<'_, '_> {
     /// What had been seen when the look was broken off.
     fn partial(&self, sighting: Sighting) -> Observation {
         self.observation(sighting, ScanResult::default(), Vec::new())
+    }
+
+    /// What a scan found of a container whose sockets cannot be seen.
+    pub(super) fn scanned_only(&self, scan: ScanResult) -> Observation {
+        Observation {
+            declared: self.image.declared.clone(),
+            published: self.running.inspection.published.clone(),
+            published_by: self.published_by(),
+            sockets: Vec::new(),
+            sockets_hidden: true,
+            lost: BTreeMap::new(),
+            scan,
+            spoken: BTreeMap::new(),
+            ephemeral: ephemeral(&self.running.inspection),
+            today: today(),
+            blind: Vec::new(),
+        }
+    }
+
+    fn published_by(&self) -> PublishedBy {
+        match (&self.spec.subject, &self.spec.run.publish) {
+            (Subject::Container(_), _) => PublishedBy::Others,
+            (_, PublishMode::List(_)) => PublishedBy::Spec,
+            (_, PublishMode::All | PublishMode::None) => PublishedBy::Declaration,
+        }
     }
 
     fn observation(
@@ -343,12 +354,9 @@ impl View<'_, '_> {
         Observation {
             declared: self.image.declared.clone(),
             published,
-            published_by: match (&self.spec.subject, &self.spec.run.publish) {
-                (Subject::Container(_), _) => PublishedBy::Others,
-                (_, PublishMode::List(_)) => PublishedBy::Spec,
-                (_, PublishMode::All | PublishMode::None) => PublishedBy::Declaration,
-            },
+            published_by: self.published_by(),
             sockets: sighting.sockets,
+            sockets_hidden: false,
             lost: sighting.lost,
             scan,
             spoken: BTreeMap::new(),

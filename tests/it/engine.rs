@@ -172,11 +172,19 @@ impl Foreign {
             host_config: Some(host),
             ..ContainerCreateBody::default()
         };
+        let created = runtime().block_on(docker.create_container(None, body)).unwrap();
+        // From here on it is removed, whatever becomes of it.
+        let container = Self { id: created.id };
+        runtime().block_on(docker.start_container(&container.id, None)).unwrap();
+        container
+    }
+
+    /// The number of its first process, as this machine counts.
+    pub(crate) fn pid(&self) -> i64 {
+        let docker = docker();
         runtime().block_on(async {
-            let id = docker.create_container(None, body).await.unwrap().id;
-            let container = Self { id };
-            docker.start_container(&container.id, None).await.unwrap();
-            container
+            let seen = docker.inspect_container(&self.id, None).await.unwrap();
+            seen.state.unwrap().pid.unwrap()
         })
     }
 

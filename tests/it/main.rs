@@ -22,6 +22,8 @@ mod liar;
 mod library;
 /// What is left behind, by whatever end.
 mod lifecycle;
+/// What answers a neighbour, and what does not.
+mod neighbour;
 /// Images that come from a registry.
 mod pulling;
 /// `ready` in all its forms.
@@ -34,6 +36,8 @@ mod registry;
 mod reports;
 /// The look from a helper container.
 mod scout;
+/// Everything that listens.
+mod sockets;
 /// What is looked at: images, archives, builds, running containers.
 mod subjects;
 /// Rules about the code itself.

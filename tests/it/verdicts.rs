@@ -169,11 +169,14 @@ fn a_port_must_speak_what_the_entry_says() {
 
 #[test]
 fn a_port_on_loopback_can_be_asked_too() {
-    let rest = "expose:\n  - { port: 80/tcp, bind: loopback, speaks: http }";
-    Tool::subject(&[], &["http:127.0.0.1:80"], rest).run().is("pass", &[]);
-    Tool::subject(&[], &["tcp:127.0.0.1:80"], rest)
-        .run()
-        .is("fail", &["fail wrong-protocol 80/tcp listener :3"]);
+    let rest = "expose:\n  - { port: 80/tcp, bind: loopback, speaks: http }\n  \
+                - { port: 81/tcp, bind: loopback, speaks: http }";
+    for whom in ["here", "scout"] {
+        Tool::subject(&[], &["http:127.0.0.1:80", "tcp:127.0.0.1:81"], rest)
+            .args(&["--look", whom])
+            .run()
+            .is("fail", &["fail wrong-protocol 81/tcp listener :4"]);
+    }
 }
 
 #[test]

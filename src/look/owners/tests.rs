@@ -16,7 +16,7 @@ fn pids(census: &Census, inode: u64) -> Vec<u32> {
 
 /// Gives a process its number inside the container.
 fn numbered(fake: &FakeProc, pid: u32, inside: u32) {
-    let status = format!("Name:\tapp\nUid:\t0\t101\t0\t0\nNSpid:\t{pid}\t{inside}\n");
+    let status = format!("Name:\tapp\nUid:\t0\t101\t0\t0\nNStgid:\t{pid}\t{inside}\n");
     fs::write(fake.path(&format!("{pid}/status")), status).unwrap();
 }
 
@@ -37,6 +37,32 @@ fn every_process_that_holds_a_socket_owns_it() {
     assert_eq!(pids(&census, 77), [1, 2, 3]);
     assert!(census.elsewhere, "what the third listens on where it is now is not seen");
     assert!(pids(&census, 78).is_empty(), "nobody asked");
+}
+
+/// Threads can be in different namespaces; what the engine executes is on the host's for a moment.
+#[test]
+fn a_thread_elsewhere_is_noticed_and_one_on_the_host_is_not() {
+    for (netns, is_elsewhere) in [(NETNS, false), (HOST_NETNS, false), (4_026_539_999, true)] {
+        let fake = FakeProc::with_container();
+        // A looker that is on neither.
+        fake.process(60, 4_026_533_333, "0::/other\n");
+        fake.relink("self", "60");
+        fs::create_dir_all(fake.path("42/task/50/ns")).unwrap();
+        symlink(format!("net:[{netns}]"), fake.path("42/task/50/ns/net")).unwrap();
+        assert_eq!(look(&fake, &[]).elsewhere, is_elsewhere, "{netns}");
+    }
+}
+
+#[test]
+fn what_outlives_its_first_thread_holds_what_it_held() {
+    let fake = FakeProc::with_container();
+    fake.process(43, NETNS, "0::/elsewhere\n");
+    numbered(&fake, 43, 9);
+    fake.descriptor(43, 3, "socket:[77]");
+    fake.outlived_by(43, 50);
+    let census = look(&fake, &[77]);
+    assert!(census.complete);
+    assert_eq!(pids(&census, 77), [9]);
 }
 
 #[test]
@@ -73,7 +99,7 @@ fn owners_are_named_as_the_container_names_them() {
     fake.descriptor(42, 3, "socket:[77]");
     fake.relink("42/exe", "/opt/app dir/server (deleted)");
     fs::write(fake.path("42/comm"), "wörker\n").unwrap();
-    fs::write(fake.path("42/status"), "Uid:\t5\t100101\t5\t5\nNSpid:\t42\t8\t1\n").unwrap();
+    fs::write(fake.path("42/status"), "Uid:\t5\t100101\t5\t5\nNStgid:\t42\t8\t1\n").unwrap();
     fs::write(fake.path("42/uid_map"), "0 100000 65536\n").unwrap();
     fake.relink("42/ns/user", "user:[4026539001]");
     let census = look(&fake, &[77]);

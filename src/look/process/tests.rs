@@ -12,7 +12,7 @@ fn open(fake: &FakeProc) -> Result<Subject, LookError> {
 #[test]
 fn a_container_is_identified() {
     let fake = FakeProc::with_container();
-    let subject = open(&fake).unwrap();
+    let mut subject = open(&fake).unwrap();
     assert_eq!((subject.netns(), subject.identity()), (NETNS, Identity::Verified));
     subject.require_own_namespace(fake.root()).unwrap();
     subject.check().unwrap();
@@ -72,6 +72,26 @@ fn the_lookers_namespace_is_refused() {
     assert!(open(&fake).unwrap().require_own_namespace(fake.root()).is_err());
 }
 
+/// A process runs as long as any of its threads does.
+#[test]
+fn a_process_outlives_its_first_thread() {
+    let fake = FakeProc::with_container();
+    let mut subject = open(&fake).unwrap();
+    fake.outlived_by(42, 50);
+    subject.check().unwrap();
+    subject.check_wholly().unwrap();
+    subject.read_tables(|_| {}).unwrap();
+    // From the beginning, too.
+    let mut late = open(&fake).unwrap();
+    late.read_tables(|_| {}).unwrap();
+    assert_eq!((late.netns(), late.identity()), (NETNS, Identity::Verified));
+    // And not longer.
+    fs::copy(fake.path("42/stat"), fake.path("42/task/50/stat")).unwrap();
+    fs::remove_file(fake.path("42/task/50/ns/net")).unwrap();
+    assert_eq!(subject.check().unwrap_err(), LookError::NoProcess { pid: 42 });
+    assert!(late.check_wholly().is_err());
+}
+
 #[test]
 fn an_absent_process_and_a_zombie_are_no_processes() {
     let fake = FakeProc::new();
@@ -97,7 +117,7 @@ fn a_recycled_pid_is_not_read_by_mistake() {
 #[test]
 fn another_start_is_another_process() {
     let fake = FakeProc::with_container();
-    let subject = open(&fake).unwrap();
+    let mut subject = open(&fake).unwrap();
     fake.life(42, 'S', 5001);
     assert_eq!(subject.check_wholly(), Err(LookError::Recycled { pid: 42 }));
     fake.life(42, 'Z', 5000);
@@ -107,7 +127,7 @@ fn another_start_is_another_process() {
 #[test]
 fn a_move_to_another_namespace_is_noticed() {
     let fake = FakeProc::with_container();
-    let subject = open(&fake).unwrap();
+    let mut subject = open(&fake).unwrap();
     fake.relink("42/ns/net", "net:[4026539999]");
     let moved = LookError::Moved { pid: 42, before: NETNS, now: 4_026_539_999 };
     assert_eq!(subject.check(), Err(moved));

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 const MYSQL: &[u8] = b"\x4a\x00\x00\x00\x0a8.0.36\x00\x08\x00\x00\x00aaaaaaaa";
 const SERVER_HELLO: &[u8] = &[0x16, 3, 3, 0, 4, 2, 0, 0, 0];
 const ALERT: &[u8] = &[0x15, 3, 1, 0, 2, 2, 70];
@@ -46,6 +46,13 @@ fn http(asked: &[u8]) -> Option<&'static [u8]> {
         true => Some(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
         false => Some(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
     }
+}
+
+/// HTTP/2 alone, as servers of gRPC speak it: whoever says anything else is hung up on.
+fn grpc(asked: &[u8]) -> Option<&'static [u8]> {
+    asked
+        .starts_with(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .then_some(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0d")
 }
 
 fn tls(asked: &[u8]) -> Option<&'static [u8]> {
@@ -259,4 +266,13 @@ async fn dns_is_asked_over_udp() {
     assert_eq!(spoken, Spoken::Recognised(Speaks::Dns));
     assert_eq!(ask(&[LOOPBACK], port, None, within).await, Spoken::Recognised(Speaks::Dns));
     assert_eq!(ask(&[LOOPBACK], port, Some(Speaks::Http), within).await, Spoken::NotAsked);
+}
+
+#[tokio::test]
+async fn http_of_version_2_is_http_too() {
+    let (port, calls) = server(b"", grpc).await;
+    let asked = Some(Speaks::Http);
+    let spoken = ask(&[LOOPBACK], Port::tcp(port), asked, Duration::from_secs(20)).await;
+    assert_eq!(spoken, Spoken::Recognised(Speaks::Http));
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
 }

@@ -29,6 +29,11 @@ pub(super) const EHLO: &[u8] = b"EHLO portlid.invalid\r\n";
 const HTTP: &[u8] =
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: portlid\r\nAccept: */*\r\nConnection: close\r\n\r\n";
 
+/// What a client that knows the server to speak HTTP/2 says first: the preface and empty settings
+/// (RFC 9113, 3.4). Servers of gRPC understand nothing else.
+pub(super) const HTTP2: &[u8] =
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+
 /// Length 8, code 80877103 (PostgreSQL documentation, 54.7, `SSLRequest`).
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
@@ -45,7 +50,8 @@ pub(super) const DNS: [u8; 17] = [
 /// not enough yet.
 pub(super) fn recognise(answer: &[u8]) -> Option<Speaks> {
     let redis: [&[u8]; 6] = [b"+PONG", b"-NOAUTH", b"-ERR", b"-DENIED", b"-LOADING", b"-NOPERM"];
-    if answer.starts_with(b"HTTP/1.") || answer.starts_with(b"HTTP/0.9") {
+    let is_http1 = answer.starts_with(b"HTTP/1.") || answer.starts_with(b"HTTP/0.9");
+    if is_http1 || is_http2(answer) {
         Some(Speaks::Http)
     } else if is_tls(answer) {
         Some(Speaks::Tls)
@@ -96,6 +102,12 @@ pub(super) fn is_smtp(answer: &[u8]) -> bool {
 /// Whether an HTTP answer is 400: what a TLS server may say to one who does not speak TLS.
 pub(super) fn is_bad_request(answer: &[u8]) -> bool {
     answer.starts_with(b"HTTP/1.") && answer.get(8..12) == Some(b" 400")
+}
+
+/// A frame of settings for the whole connection, which is the first of every server: a length, type
+/// 4, no flags, stream 0, and settings of six bytes (RFC 9113, 4.1 and 6.5).
+fn is_http2(answer: &[u8]) -> bool {
+    matches!(answer, [0, 0, length, 4, 0, 0, 0, 0, 0, ..] if length % 6 == 0)
 }
 
 /// A record with a ServerHello, or an alert (RFC 8446, 5.1 and 6).

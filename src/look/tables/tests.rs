@@ -7,7 +7,9 @@ use procfs_core::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::look::fixture::{TCP_HEADER, TCP6_HEADER, UDP_HEADER, UDP6_HEADER, listener};
+use crate::look::fixture::{
+    PACKET_HEADER, TCP_HEADER, TCP6_HEADER, UDP_HEADER, UDP6_HEADER, listener,
+};
 
 fn rows(table: Table, text: &str) -> Result<Vec<Row>, TableError> {
     let mut rows = Vec::new();
@@ -21,10 +23,11 @@ fn header(table: Table) -> &'static str {
         Table::Udp | Table::Udplite | Table::Raw => UDP_HEADER,
         Table::Udp6 | Table::Udplite6 | Table::Raw6 => UDP6_HEADER,
         Table::Sctp => " ENDPT     SOCK   STY SST HBKT LPORT   UID INODE LADDRS\n",
+        Table::Packet => PACKET_HEADER,
     }
 }
 
-/// A line of any table but SCTP's.
+/// A line of any table of addresses and ports but SCTP's.
 fn line(local: &str, remote: &str, state: u8) -> String {
     format!(
         "  12: {local} {remote} {state:02X} 00000000:00000000 00:00000000 00000000  1000        0 4711 2 0000000043fc8d84 0\n"
@@ -114,6 +117,38 @@ fn sctp_endpoints_have_several_addresses() {
         ]
     );
     assert_eq!((rows[1].uid, rows[1].inode), (1000, 1_870_580));
+}
+
+/// A packet socket has an EtherType and perhaps an interface, of which the first is loopback. One
+/// without a type only sends.
+#[test]
+fn packet_sockets_have_no_ports() {
+    let text = format!(
+        "{PACKET_HEADER}\
+         000000009f054ec6 3      3    0003   0     1 183040 0      12101519\n\
+         0000000051af5b8f 2      2    0000   0     0 0      0      12101520\n\
+         (____ptrval____) 3      3    88cc   1     1 0      1000   12101521\n\
+         000000001d175f36 3      3    0800   -1    0 0      0      12101522\n"
+    );
+    let seen: Vec<_> = rows(Table::Packet, &text)
+        .unwrap()
+        .iter()
+        .map(|row| (row.bound_to().to_string(), row.local.to_string(), row.accepts(), row.inode))
+        .collect();
+    let row = |port: &str, local: &str, accepts, inode| {
+        (port.to_owned(), local.to_owned(), accepts, inode)
+    };
+    assert_eq!(
+        seen,
+        [
+            row("3/packet", "0.0.0.0", true, 12_101_519),
+            row("0/packet", "0.0.0.0", false, 12_101_520),
+            row("35020/packet", "127.0.0.1", true, 12_101_521),
+            row("2048/packet", "0.0.0.0", true, 12_101_522),
+        ]
+    );
+    let cut = text.replace(" 12101521\n", "\n");
+    assert_eq!(rows(Table::Packet, &cut).unwrap_err().line, 4);
 }
 
 /// What is wrong, and what the error says about it.

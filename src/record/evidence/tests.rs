@@ -70,6 +70,7 @@ fn nothing() -> Observation {
         published: Vec::new(),
         published_by: PublishedBy::Declaration,
         sockets: Vec::new(),
+        sockets_hidden: false,
         lost: BTreeMap::new(),
         scan: ScanResult::default(),
         spoken: BTreeMap::new(),

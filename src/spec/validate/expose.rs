@@ -185,7 +185,7 @@ fn speaks(node: &Node, ports: Option<PortRange>, faults: &mut Faults) -> Option<
     let can_be_asked = match protocol {
         Protocol::Tcp => true,
         Protocol::Udp => speaks == Speaks::Dns,
-        Protocol::Udplite | Protocol::Sctp | Protocol::Raw => false,
+        Protocol::Udplite | Protocol::Sctp | Protocol::Raw | Protocol::Packet => false,
     };
     if can_be_asked {
         return Some(speaks);

@@ -78,9 +78,8 @@ fn parse(text: &str) -> Result<PortRange, Wrong> {
                     Some(meant) => {
                         format!("did you mean {}?", quoted(&format!("{numbers}/{meant}")))
                     }
-                    None => {
-                        "the protocols are `tcp`, `udp`, `sctp`, `udplite` and `raw`".to_owned()
-                    }
+                    None => "the protocols are `tcp`, `udp`, `sctp`, `udplite`, `raw` and `packet`"
+                        .to_owned(),
                 };
                 let message = format!("{} is not a protocol", quoted(word));
                 return Err(Wrong { message, hint });

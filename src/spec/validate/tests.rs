@@ -168,7 +168,7 @@ fn what_is_no_port() {
         (
             "443/quic",
             "`443/quic` is not a port: `quic` is not a protocol",
-            "the protocols are `tcp`, `udp`, `sctp`, `udplite` and `raw`",
+            "the protocols are `tcp`, `udp`, `sctp`, `udplite`, `raw` and `packet`",
         ),
         (
             "8080:80",

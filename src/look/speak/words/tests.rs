@@ -12,6 +12,10 @@ fn first_answers_are_recognised() {
     let cases: &[(&[u8], Option<Speaks>)] = &[
         (b"HTTP/1.1 200 OK\r\n", Some(Speaks::Http)),
         (b"HTTP/1.0 404 Not Found\r\n", Some(Speaks::Http)),
+        (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00", Some(Speaks::Http)),
+        (b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", Some(Speaks::Http)),
+        (b"\x00\x00\x07\x04\x00\x00\x00\x00\x00", None),
+        (HTTP2, None),
         (alert, Some(Speaks::Tls)),
         (server_hello, Some(Speaks::Tls)),
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", Some(Speaks::Ssh)),
