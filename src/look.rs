@@ -16,6 +16,7 @@
 //! - `process`: one process under `/proc`, held fast, so that it cannot be mistaken.
 //! - `owners`: who holds a socket.
 //! - `glance`: counters that tell cheaply when a socket has come or gone.
+//! - `early`: finds the process while the engine still starts the container.
 //! - [`watch`](Watch): reads the tables again and again, and adds up what was seen.
 //! - [`scan()`]: what a neighbour is answered on every port.
 //! - [`ask()`]: what a port speaks.
@@ -25,6 +26,7 @@
 //! - [`Eyes`]: who does it, this process or a [`Scout`].
 
 mod control;
+mod early;
 mod error;
 mod eyes;
 #[cfg(test)]
@@ -47,6 +49,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     control::control,
+    early::Early,
     error::{Cause, LookError},
     eyes::{Eyes, Vigil},
     http::http_status,

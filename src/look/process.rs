@@ -210,6 +210,11 @@ impl Subject {
         })
     }
 
+    /// Whether the other is about the very same process in the same namespace.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (self.pid(), self.started, self.netns) == (other.pid(), other.started, other.netns)
+    }
+
     /// The inode of the network namespace.
     pub(super) fn netns(&self) -> u64 {
         self.netns

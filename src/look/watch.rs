@@ -4,6 +4,7 @@
 //! a change every 50 ms. Anything seen once counts. An error is final: whoever asks from then on gets it, and what had been seen
 //! before it. Nothing is ever read from the container's files, and nothing is sent to it.
 
+mod clerk;
 mod ledger;
 
 use std::{
@@ -17,7 +18,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
-use self::ledger::{Accepting, Ledger};
+use self::{
+    clerk::{Clerk, Found},
+    ledger::{Accepting, Ledger},
+};
 use super::{
     Target,
     error::LookError,
@@ -37,6 +41,8 @@ const CHANGED: (Duration, Duration) = (GLANCE, Duration::from_millis(50));
 /// than that is seen even if the counters are of no use: two sockets that change places leave them
 /// as they were.
 const UNCHANGED: Duration = Duration::from_millis(50);
+/// The thread's priority, as nice(2) counts: it needs little, but that little at once.
+const URGENT: i32 = -10;
 /// How many times as long as it took the thread rests after reading because of a change, within
 /// those limits.
 const RESTS_IF_CHANGED: u32 = 9;
@@ -90,6 +96,7 @@ pub struct Watch {
 #[derive(Debug)]
 enum Command {
     BeginWatchPhase,
+    SeekOwners,
     SoFar(oneshot::Sender<Sighting>),
     Finish(oneshot::Sender<Result<Sighting, LookError>>),
 }
@@ -102,14 +109,34 @@ impl Watch {
     /// If the process is not there or not the container's, if its network namespace is the looker's
     /// or the host's, or if a table cannot be read.
     pub fn begin(target: &Target) -> Result<Self, LookError> {
+        Self::begin_with(target, Eyes::open(target)?)
+    }
+
+    /// The same over a process that is about to become the container's program. It was not there
+    /// when it was last looked for, at `looked`; owners are not sought until it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub(super) fn begin_early(target: &Target, looked: Instant) -> Result<Self, LookError> {
         let mut eyes = Eyes::open(target)?;
+        eyes.last_glance = looked;
+        eyes.seeks_owners = false;
+        Self::begin_with(target, eyes)
+    }
+
+    fn begin_with(target: &Target, mut eyes: Eyes) -> Result<Self, LookError> {
+        eyes.clerk = Some(Clerk::start(target, &eyes.subject)?);
         let (publish, status) = watch::channel(Status::default());
         let (commands, orders) = mpsc::channel();
         eyes.sample()?;
         publish_sample(&publish, &eyes);
         thread::Builder::new()
             .name("portlid-look".to_owned())
-            .spawn(move || watching(eyes, &orders, &publish))
+            .spawn(move || {
+                hurry();
+                watching(eyes, &orders, &publish);
+            })
             .map_err(|error| LookError::Internal { what: format!("no thread: {error}") })?;
         Ok(Self { commands, status })
     }
@@ -152,6 +179,12 @@ impl Watch {
         }
     }
 
+    /// From now on owners are sought.
+    pub(super) fn seek_owners(&self) {
+        // If the thread is gone, `finish` says so.
+        let _ = self.commands.send(Command::SeekOwners);
+    }
+
     /// Begins the watch phase: from now on a port without a socket counts as lost.
     pub fn begin_watch_phase(&self) {
         // If the thread is gone, `finish` says so.
@@ -182,6 +215,12 @@ impl Watch {
     }
 }
 
+/// Puts this thread before others. Only root may, and it is no matter if not: on a busy machine it
+/// helps.
+pub(super) fn hurry() {
+    let _ = rustix::process::setpriority_process(None, URGENT);
+}
+
 fn stopped() -> LookError {
     LookError::Internal { what: "the watching thread is gone".to_owned() }
 }
@@ -198,6 +237,10 @@ fn watching(mut eyes: Eyes, orders: &mpsc::Receiver<Command>, publish: &watch::S
         let outcome = match order {
             Ok(Command::BeginWatchPhase) => {
                 eyes.ledger.begin_watch_phase(eyes.started.elapsed());
+                Ok(())
+            }
+            Ok(Command::SeekOwners) => {
+                eyes.seeks_owners = true;
                 Ok(())
             }
             Ok(Command::SoFar(reply)) => {
@@ -262,6 +305,11 @@ struct Eyes {
     /// How long the latest sample took, owners not counted.
     cost: Duration,
     next_census: Instant,
+    /// Whether owners are sought at all. While an engine starts a container, its own processes are
+    /// about, in namespaces of theirs.
+    seeks_owners: bool,
+    /// Who looks up owners; without it this thread does.
+    clerk: Option<Clerk>,
 }
 
 impl Eyes {
@@ -285,6 +333,8 @@ impl Eyes {
             elsewhere: false,
             cost: Duration::ZERO,
             next_census: now,
+            seeks_owners: true,
+            clerk: None,
         })
     }
 
@@ -333,8 +383,17 @@ impl Eyes {
 
     fn sample(&mut self) -> Result<(), LookError> {
         self.read().map_err(|error| self.explain(error))?;
-        if self.last_sample >= self.next_census {
-            self.look_up(&self.ledger.pending());
+        if let Some(found) = self.clerk.as_mut().and_then(Clerk::found) {
+            self.take_in(&found);
+        }
+        if !self.seeks_owners || self.last_sample < self.next_census {
+            return Ok(());
+        }
+        let pending = self.ledger.pending();
+        match &mut self.clerk {
+            Some(clerk) if !clerk.is_searching() && !pending.is_empty() => clerk.seek(pending),
+            Some(_) => {}
+            None => self.look_up(&pending),
         }
         Ok(())
     }
@@ -385,15 +444,20 @@ impl Eyes {
     /// Looks through every process of the container.
     fn search(&mut self, inodes: &BTreeSet<u64>) {
         let began = Instant::now();
-        let found = census(&self.proc_root, &self.subject, inodes);
-        self.elsewhere |= found.elsewhere;
-        self.ledger.attribute(inodes, &found);
-        let now = Instant::now();
-        self.next_census = now + now.duration_since(began) * RESTS_AFTER_CENSUS;
+        let census = census(&self.proc_root, &self.subject, inodes);
+        self.take_in(&Found { sought: inodes.clone(), census, took: began.elapsed() });
+    }
+
+    fn take_in(&mut self, found: &Found) {
+        self.elsewhere |= found.census.elsewhere;
+        self.ledger.attribute(&found.sought, &found.census);
+        self.next_census = Instant::now() + found.took * RESTS_AFTER_CENSUS;
     }
 
     fn finish(&mut self) -> Result<Sighting, LookError> {
         self.read().map_err(|error| self.explain(error))?;
+        // The watch is over; what follows is about the owners of what is there now.
+        let longest_gap = self.longest_gap;
         // Even if there is no socket: a process may be in another namespace.
         self.search(&self.ledger.present());
         // "Nobody holds it" takes two looks with the socket still there between them.
@@ -405,7 +469,7 @@ impl Eyes {
             self.look_up(&self.ledger.pending());
         }
         self.subject.check_wholly().map_err(|error| self.explain(error))?;
-        Ok(self.sighting())
+        Ok(Sighting { longest_gap, ..self.sighting() })
     }
 
     /// An error that came because the process has ended is reported as that.

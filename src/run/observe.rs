@@ -26,8 +26,11 @@ use crate::{
     spec::{PublishMode, ReadyWhen, Scan, Spec, Subject},
 };
 
-/// A look that was interrupted for longer than this cannot say what happened meanwhile.
-const LONGEST_GAP: Duration = Duration::from_secs(1);
+/// Where processes are seen, from here and from a scout.
+pub(super) const PROC: &str = "/proc";
+/// A look that was interrupted for longer than this cannot say what happened meanwhile: whatever
+/// listens for as long is seen, or the verdict is never `pass`.
+pub(super) const LONGEST_GAP: Duration = Duration::from_millis(200);
 
 impl Session {
     /// Starts the spec's containers and looks at the subject. `notes` is kept up to date, so that
@@ -40,7 +43,7 @@ impl Session {
     ) -> Result<Observation, Stop> {
         // Before anything is started, so that nothing is missed while a scout gets ready.
         let eyes = self.eyes(scene.engine()).await?;
-        let (image, running) = self.start(scene, &eyes, spec, notes).await?;
+        let (image, running, early) = self.start(scene, &eyes, spec, notes).await?;
         notes.of(&image);
         notes.container = Some(running.inspection.id.clone());
         if matches!(spec.subject, Subject::Container(_)) {
@@ -48,7 +51,7 @@ impl Session {
         }
         let view = View { spec, image: &image, running: &running, scene, eyes: &eyes };
         view.is_fit()?;
-        let watch = match eyes.begin(target(&running)).await {
+        let watch = match eyes.begin(target(&running), early).await {
             Ok(watch) => watch,
             Err(error) => {
                 return Err(match (view.why_gone(error).await, &spec.ready.when) {
@@ -342,7 +345,7 @@ fn counts(stop: &Stop) -> bool {
 /// Where the look finds a container that was started.
 pub(super) fn target(running: &Running) -> Target {
     Target {
-        proc_root: PathBuf::from("/proc"),
+        proc_root: PathBuf::from(PROC),
         pid: running.inspection.life.pid,
         container: running.inspection.id.clone(),
         age: running.since.elapsed(),
