@@ -19,7 +19,7 @@ impl Dice {
     }
 
     /// A number from `first` to `last`, both included.
-    pub(super) fn from_to(&mut self, first: u64, last: u64) -> u64 {
+    pub(super) fn between(&mut self, first: u64, last: u64) -> u64 {
         first + self.next() % (last - first + 1)
     }
 

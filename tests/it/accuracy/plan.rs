@@ -147,7 +147,7 @@ pub(super) struct Case {
 
 impl Case {
     pub(super) fn new(number: usize, mut dice: Dice) -> Self {
-        let first_opens = dice.from_to(100, 400);
+        let first_opens = dice.between(100, 400);
         let mut case = Self {
             number,
             sockets: sockets(&mut dice, first_opens),
@@ -167,17 +167,17 @@ impl Case {
 
     fn add_others(&mut self, dice: &mut Dice, first_opens: u64) {
         // Clients come after every socket in the ephemeral range, so that they find another port.
-        for _ in 0..dice.from_to(0, 3) {
+        for _ in 0..dice.between(0, 3) {
             let any = dice.one_of(&["0.0.0.0", "[::]"]);
             self.others.push(format!("client:{any}:0@50"));
             self.clients += 1;
         }
         if dice.percent(40) {
-            self.others.push(format!("client:0.0.0.0:0@60+{}", dice.from_to(200, 400)));
+            self.others.push(format!("client:0.0.0.0:0@60+{}", dice.between(200, 400)));
             self.clients += 1;
         }
-        for index in 0..dice.from_to(0, 3) {
-            self.others.push(format!("talk:127.0.0.1:{}@{}", 9 + index, dice.from_to(50, 500)));
+        for index in 0..dice.between(0, 3) {
+            self.others.push(format!("talk:127.0.0.1:{}@{}", 9 + index, dice.between(50, 500)));
             self.others.push(format!("bound:0.0.0.0:{}@0", RESERVED + 10 + index as u16));
             self.others.push(format!("pair:127.0.0.1:{FIRST}@{}", first_opens + 1));
         }
@@ -201,14 +201,12 @@ impl Case {
             } else if sockets[0].number == LAST {
                 Allowed::Optional
             } else if is_inside {
-                match dice.from_to(0, 3) {
+                match dice.between(0, 3) {
                     0 => Allowed::Inside,
                     1 => Allowed::Optional,
                     _ => continue,
                 }
-            } else if sockets.iter().all(|it| it.is_ephemeral()) && dice.percent(50) {
-                continue;
-            } else if !dice.percent(share) {
+            } else if sockets[0].is_ephemeral() && dice.percent(50) || !dice.percent(share) {
                 continue;
             } else if share < 100 && dice.percent(5) {
                 Allowed::Inside
@@ -272,29 +270,29 @@ const AFTER_FIRST: u64 = 450;
 const WATCH: u64 = 1000;
 
 fn sockets(dice: &mut Dice, first_opens: u64) -> Vec<Planned> {
-    let count = match dice.from_to(0, 99) {
+    let count = match dice.between(0, 99) {
         0..5 => 0,
-        5..55 => dice.from_to(1, 12),
-        55..85 => dice.from_to(13, 60),
-        _ => dice.from_to(61, 200),
+        5..55 => dice.between(1, 12),
+        55..85 => dice.between(13, 60),
+        _ => dice.between(61, 200),
     };
     let mut sockets: Vec<Planned> = Vec::new();
     let mut taken = BTreeSet::new();
     let mut helpers = 0;
     while sockets.len() < usize::try_from(count).unwrap() {
         let is_udp = dice.percent(35);
-        let number = match dice.from_to(0, 9) {
-            0..3 => dice.from_to(1, 1023),
-            3..7 => dice.from_to(1024, 32_767),
-            7 => dice.from_to(61_000, u64::from(RESERVED) - 1),
-            _ => dice.from_to(32_768, 60_999),
+        let number = match dice.between(0, 9) {
+            0..3 => dice.between(1, 1023),
+            3..7 => dice.between(1024, 32_767),
+            7 => dice.between(61_000, u64::from(RESERVED) - 1),
+            _ => dice.between(32_768, 60_999),
         };
         let number = u16::try_from(number).unwrap();
         if !taken.insert((number, is_udp)) {
             continue;
         }
-        let set: &'static [Site] = *dice.one_of(SETS);
-        for site in set {
+        let set = dice.one_of(SETS);
+        for site in *set {
             let mut planned = Planned {
                 number,
                 is_udp,
@@ -306,15 +304,15 @@ fn sockets(dice: &mut Dice, first_opens: u64) -> Vec<Planned> {
             };
             // Only before the first client there is surely nobody on the port.
             if !EPHEMERAL.contains(&number) {
-                planned.opens = match dice.from_to(0, 9) {
-                    0 => dice.from_to(1, first_opens),
-                    1 | 2 => dice.from_to(first_opens + 1, first_opens + AFTER_FIRST),
+                planned.opens = match dice.between(0, 9) {
+                    0 => dice.between(1, first_opens),
+                    1 | 2 => dice.between(first_opens + 1, first_opens + AFTER_FIRST),
                     _ => 0,
                 };
             }
-            planned.life = dice.percent(25).then(|| dice.from_to(200, 500));
+            planned.life = dice.percent(25).then(|| dice.between(200, 500));
             if helpers < MOST_HELPERS && dice.percent(12) {
-                planned.helpers = usize::try_from(dice.from_to(1, 3)).unwrap();
+                planned.helpers = usize::try_from(dice.between(1, 3)).unwrap();
                 planned.is_shared = !site.is_v6only && dice.percent(50);
                 helpers += planned.helpers;
             }
