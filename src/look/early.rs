@@ -20,8 +20,8 @@ use std::{
 
 use super::{
     Target,
-    process::{Identity, Process, Subject, contains},
-    watch::{Watch, hurry},
+    process::{Identity, Process, Subject, contains, hurry},
+    watch::Watch,
 };
 
 /// How often new processes are looked for.

@@ -27,7 +27,7 @@ use super::{
     error::LookError,
     glance::Glance,
     owners::census,
-    process::{Identity, Subject, TableState},
+    process::{Identity, Subject, TableState, hurry},
     tables::Table,
 };
 use crate::{observation::Socket, socket::Port};
@@ -41,8 +41,6 @@ const CHANGED: (Duration, Duration) = (GLANCE, Duration::from_millis(50));
 /// than that is seen even if the counters are of no use: two sockets that change places leave them
 /// as they were.
 const UNCHANGED: Duration = Duration::from_millis(50);
-/// The thread's priority, as nice(2) counts: it needs little, but that little at once.
-const URGENT: i32 = -10;
 /// How many times as long as it took the thread rests after reading because of a change, within
 /// those limits.
 const RESTS_IF_CHANGED: u32 = 9;
@@ -213,12 +211,6 @@ impl Watch {
         self.commands.send(Command::Finish(reply)).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
-}
-
-/// Puts this thread before others. Only root may, and it is no matter if not: on a busy machine it
-/// helps.
-pub(super) fn hurry() {
-    let _ = rustix::process::setpriority_process(None, URGENT);
 }
 
 fn stopped() -> LookError {
