@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` shows what portlid does, `make test` checks this repository.
-.PHONY: help demo test engine chaos
+.PHONY: help demo test engine chaos accuracy steady
 .DEFAULT_GOAL := help
 
 help: ## List these targets
@@ -18,6 +18,15 @@ test: engine ## Check everything: formatting, lints, documentation, all tests
 
 chaos: engine ## Kill N runs at random moments, and make sure that nothing is left
 	CHAOS_N=$(or $(N),200) cargo test --locked --test it -- chaos
+
+# One of them or more: make accuracy N=1000 SEED=7 LOOK=scout NOFILE=256 BUSY=1 JOBS=4
+accuracy: engine ## Hold random sets of sockets against what portlid says (N=50, LOOK=here|scout)
+	PORTLID_ACCURACY_N=$(N) PORTLID_ACCURACY_SEED=$(SEED) PORTLID_ACCURACY_LOOK=$(LOOK) \
+	PORTLID_ACCURACY_NOFILE=$(NOFILE) PORTLID_ACCURACY_BUSY=$(BUSY) PORTLID_ACCURACY_JOBS=$(JOBS) \
+	cargo test --locked --test it accuracy::no_socket -- --nocapture
+
+steady: engine ## Look at one image again and again: the same verdict each time (RUNS=200)
+	PORTLID_ACCURACY_RUNS=$(or $(RUNS),200) cargo test --locked --test it accuracy::steady -- --nocapture
 
 engine: ## Make sure of a container engine and the base image, and nothing else
 	@.ci/base-image

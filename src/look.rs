@@ -17,6 +17,7 @@
 //! - `owners`: who holds a socket.
 //! - `addresses`: which addresses a namespace has. Pure.
 //! - `glance`: counters that tell cheaply when a socket has come or gone.
+//! - `early`: finds the process while the engine still starts the container.
 //! - [`watch`](Watch): reads the tables again and again, and adds up what was seen.
 //! - [`scan()`]: what a neighbour is answered on every port.
 //! - [`ask()`]: what a port speaks.
@@ -27,6 +28,7 @@
 
 mod addresses;
 mod control;
+mod early;
 mod error;
 mod eyes;
 #[cfg(test)]
@@ -49,6 +51,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     control::{Seen, control},
+    early::Early,
     error::{Cause, LookError},
     eyes::{Eyes, Vigil},
     http::http_status,

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 use jiff::{Timestamp, civil::Date};
 use sha2::{Digest, Sha256};
 
-pub use self::evidence::Evidence;
+pub use self::evidence::{Evidence, LONGEST_GAP};
 use crate::{
     exit::Exit,
     foreign::shown,

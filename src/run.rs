@@ -30,7 +30,7 @@ use crate::{
     judgement::{Verdict, judge},
     look::{Eyes, LookError, Scout, Seen, Sighting},
     observation::Observation,
-    record::{EngineName, LeftBehind, Reason, Record, Timeline},
+    record::{EngineName, LONGEST_GAP, LeftBehind, Reason, Record, Timeline},
     rule::{Level, Rule},
     spec::{Scan, Spec, Subject},
 };
@@ -191,7 +191,7 @@ impl Session {
         match engine {
             Ok(engine) => {
                 let was_here = self.looks_here(engine);
-                let (record, cannot_see) = self.check_with(engine, spec).await;
+                let (record, cannot_see) = self.check_patiently(engine, spec).await;
                 let may_see_more = was_here && self.options.look == LookFrom::Auto;
                 // What is broken is broken, whatever another look at another container sees.
                 if !(cannot_see && may_see_more) || record.verdict == Verdict::Fail {
@@ -199,11 +199,28 @@ impl Session {
                 }
                 // Once more from its beginning, by a scout, who sees from the first moment on.
                 self.is_blind.store(true, Ordering::Relaxed);
-                let (mut again, _) = self.check_with(engine, spec).await;
+                let (mut again, _) = self.check_patiently(engine, spec).await;
                 again.left_behind.extend(record.left_behind);
                 again
             }
             Err(error) => Record::inconclusive(spec, reason(&Stop::Engine(error))),
+        }
+    }
+
+    /// Looks once more, and if need be twice, where the machine had been too busy for the look.
+    async fn check_patiently(&self, engine: &Engine, spec: &Spec) -> (Record, bool) {
+        let mut left_behind = Vec::new();
+        let mut tries = 0;
+        loop {
+            let (mut record, cannot_see) = self.check_with(engine, spec).await;
+            tries += 1;
+            if tries < TRIES && was_interrupted(&record) && self.signal().is_none() {
+                left_behind.append(&mut record.left_behind);
+                (self.progress)(&spec.name, "the machine is overloaded: looking once more");
+                continue;
+            }
+            record.left_behind.extend(left_behind);
+            return (record, cannot_see);
         }
     }
 
@@ -365,6 +382,15 @@ impl Session {
         record.left_behind = scene.clear().await;
         (record, is_blind)
     }
+}
+
+/// How many times a spec is looked at, at most, if the machine is too busy.
+const TRIES: u32 = 3;
+
+/// Whether all that speaks against the look is that it was interrupted for too long.
+fn was_interrupted(record: &Record) -> bool {
+    let gap = record.evidence.as_ref().map(|evidence| evidence.longest_gap);
+    record.verdict == Verdict::Inconclusive && gap.is_some_and(|gap| gap > LONGEST_GAP)
 }
 
 /// Whether somebody beside the container might see what could not be seen from here.

@@ -8,6 +8,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -175,6 +176,7 @@ impl<'a> Scene<'a> {
     /// Makes and starts a container.
     ///
     /// `network` is one of this scene, with the name by which others reach the container there.
+    /// `made` is told the container's id before it is started.
     ///
     /// # Errors
     ///
@@ -185,6 +187,7 @@ impl<'a> Scene<'a> {
         run: &Run,
         network: Option<(&str, Option<&str>)>,
         publish: &PublishMode,
+        made: impl FnOnce(&str),
     ) -> Result<Running, EngineError> {
         reaper::ensure(self.engine).await;
         let engine = self.engine;
@@ -192,10 +195,20 @@ impl<'a> Scene<'a> {
         let body = body(engine, image, run, network, publish)?;
         let docker = engine.docker.clone();
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let create = async move { docker.create_container(Some(options), body).await.map(|_| ()) };
+        let id = Arc::new(OnceLock::new());
+        let answered = Arc::clone(&id);
+        let create = async move {
+            let created = docker.create_container(Some(options), body).await?;
+            // Nobody else sets it.
+            let _ = answered.set(created.id);
+            Ok(())
+        };
         self.containers.push(Made::new(&name, tokio::spawn(create)));
         if let Some(made) = self.containers.last_mut() {
             made.answer("create the container").await?;
+        }
+        if let Some(id) = id.get() {
+            made(id);
         }
         let since = Instant::now();
         request("start the container", patience(), engine.docker.start_container(&name, None))

@@ -1,10 +1,10 @@
 //! Where the look is done: in this process, or by a scout. Same code, same results.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    LookError, ScanReport, ScanRequest, Seen, Sighting, Target, Watch, are_on_link, ask, can_see,
-    control, http_status, scan,
+    Early, LookError, ScanReport, ScanRequest, Seen, Sighting, Target, Watch, are_on_link, ask,
+    can_see, control, http_status, scan,
     scout::{FarWatch, Scout},
 };
 use crate::{observation::Spoken, socket::Port, spec::Speaks};
@@ -77,12 +77,28 @@ impl Eyes {
         }
     }
 
-    /// Begins a watch. See [`Watch::begin`].
+    /// Begins to look for a container that is about to be started. What comes of it is for
+    /// [`begin`](Self::begin); a scout keeps it for itself.
+    #[must_use]
+    pub fn expect(&self, proc_root: PathBuf, container: &str) -> Option<Early> {
+        match self {
+            Self::Here => Some(Early::new(proc_root, container.to_owned())),
+            Self::Far(scout) => {
+                scout.expect(proc_root, container);
+                None
+            }
+        }
+    }
+
+    /// Begins a watch, or goes on with one that has begun early. See [`Watch::begin`].
     ///
     /// # Errors
     ///
     /// As there.
-    pub async fn begin(&self, target: Target) -> Result<Vigil, LookError> {
+    pub async fn begin(&self, target: Target, early: Option<Early>) -> Result<Vigil, LookError> {
+        if let Some(watch) = early.and_then(|early| early.watch(target.pid)) {
+            return Ok(Vigil::Here(watch));
+        }
         match self {
             // On this very thread: handing it to another would cost the first milliseconds.
             Self::Here => Watch::begin(&target).map(Vigil::Here),

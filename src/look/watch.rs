@@ -4,6 +4,7 @@
 //! a change every 50 ms. Anything seen once counts. An error is final: whoever asks from then on gets it, and what had been seen
 //! before it. Nothing is ever read from the container's files, and nothing is sent to it.
 
+mod clerk;
 mod ending;
 mod ledger;
 
@@ -19,13 +20,16 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
-use self::ledger::{Accepting, Ledger};
+use self::{
+    clerk::{Clerk, Found},
+    ledger::{Accepting, Ledger},
+};
 use super::{
     Target,
     error::LookError,
     glance::Glance,
     owners::census,
-    process::{Identity, Subject, TableState},
+    process::{Identity, Subject, TableState, hurry},
     tables::Table,
 };
 use crate::{observation::Socket, socket::Port};
@@ -107,6 +111,7 @@ pub struct Watch {
 #[derive(Debug)]
 enum Command {
     BeginWatchPhase(oneshot::Sender<()>),
+    SeekOwners,
     SoFar(oneshot::Sender<Sighting>),
     Finish(oneshot::Sender<Result<Sighting, LookError>>),
 }
@@ -119,14 +124,34 @@ impl Watch {
     /// If the process is not there or not the container's, if its network namespace is the looker's
     /// or the host's, or if a table cannot be read.
     pub fn begin(target: &Target) -> Result<Self, LookError> {
+        Self::begin_with(target, Eyes::open(target)?)
+    }
+
+    /// The same over a process that is about to become the container's program. It was not there
+    /// when it was last looked for, at `looked`; owners are not sought until it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub(super) fn begin_early(target: &Target, looked: Instant) -> Result<Self, LookError> {
         let mut eyes = Eyes::open(target)?;
+        eyes.last_glance = looked;
+        eyes.seeks_owners = false;
+        Self::begin_with(target, eyes)
+    }
+
+    fn begin_with(target: &Target, mut eyes: Eyes) -> Result<Self, LookError> {
+        eyes.clerk = Some(Clerk::start(target, &eyes.subject)?);
         let (publish, status) = watch::channel(Status::default());
         let (commands, orders) = mpsc::channel();
         eyes.sample()?;
         publish_sample(&publish, &eyes);
         thread::Builder::new()
             .name("portlid-look".to_owned())
-            .spawn(move || watching(eyes, &orders, &publish))
+            .spawn(move || {
+                hurry();
+                watching(eyes, &orders, &publish);
+            })
             .map_err(|error| LookError::Internal { what: format!("no thread: {error}") })?;
         Ok(Self { commands, status })
     }
@@ -167,6 +192,12 @@ impl Watch {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }
+    }
+
+    /// From now on owners are sought.
+    pub(super) fn seek_owners(&self) {
+        // If the thread is gone, `finish` says so.
+        let _ = self.commands.send(Command::SeekOwners);
     }
 
     /// Begins the watch phase: from then on a port without a socket counts as lost. It has begun
@@ -222,6 +253,10 @@ fn watching(mut eyes: Eyes, orders: &mpsc::Receiver<Command>, publish: &watch::S
             Ok(Command::BeginWatchPhase(reply)) => {
                 eyes.ledger.begin_watch_phase(eyes.started.elapsed());
                 let _ = reply.send(());
+                Ok(())
+            }
+            Ok(Command::SeekOwners) => {
+                eyes.seeks_owners = true;
                 Ok(())
             }
             Ok(Command::SoFar(reply)) => {
@@ -295,6 +330,11 @@ struct Eyes {
     /// How long the latest sample took, owners not counted.
     cost: Duration,
     next_census: Instant,
+    /// Whether owners are sought at all. While an engine starts a container, its own processes are
+    /// about, in namespaces of theirs.
+    seeks_owners: bool,
+    /// Who looks up owners; without it this thread does.
+    clerk: Option<Clerk>,
 }
 
 impl Eyes {
@@ -323,6 +363,8 @@ impl Eyes {
             counters_agree: None,
             cost: Duration::ZERO,
             next_census: now,
+            seeks_owners: true,
+            clerk: None,
         })
     }
 
@@ -372,8 +414,17 @@ impl Eyes {
 
     fn sample(&mut self) -> Result<(), LookError> {
         self.read_or_explain()?;
-        if self.last_sample >= self.next_census {
-            self.look_up(&self.ledger.pending());
+        if let Some(found) = self.clerk.as_mut().and_then(Clerk::found) {
+            self.take_in(&found);
+        }
+        if !self.seeks_owners || self.last_sample < self.next_census {
+            return Ok(());
+        }
+        let pending = self.ledger.pending();
+        match &mut self.clerk {
+            Some(clerk) if !clerk.is_searching() && !pending.is_empty() => clerk.seek(pending),
+            Some(_) => {}
+            None => self.look_up(&pending),
         }
         Ok(())
     }
@@ -426,12 +477,15 @@ impl Eyes {
     /// Looks through every process of the container.
     fn search(&mut self, inodes: &BTreeSet<u64>) {
         let began = Instant::now();
-        let found = census(&self.proc_root, &self.subject, inodes);
-        self.elsewhere |= found.elsewhere;
-        self.searched |= found.complete;
-        self.ledger.attribute(inodes, &found);
-        let now = Instant::now();
-        self.next_census = now + now.duration_since(began) * RESTS_AFTER_CENSUS;
+        let census = census(&self.proc_root, &self.subject, inodes);
+        self.take_in(&Found { sought: inodes.clone(), census, took: began.elapsed() });
+    }
+
+    fn take_in(&mut self, found: &Found) {
+        self.elsewhere |= found.census.elsewhere;
+        self.searched |= found.census.complete;
+        self.ledger.attribute(&found.sought, &found.census);
+        self.next_census = Instant::now() + found.took * RESTS_AFTER_CENSUS;
     }
 
     fn read_or_explain(&mut self) -> Result<(), LookError> {

@@ -28,6 +28,8 @@ use crate::{
     spec::{PublishMode, ReadyWhen, Scan, Spec, Subject},
 };
 
+/// Where processes are seen, from here and from a scout.
+pub(super) const PROC: &str = "/proc";
 /// Before this day no portlid was made: a clock that says so is wrong.
 const FIRST_DAY: Date = jiff::civil::date(2026, 1, 1);
 
@@ -42,7 +44,7 @@ impl Session {
     ) -> Result<(Observation, Evidence), Stop> {
         // Before anything is started, so that nothing is missed while a scout gets ready.
         let eyes = self.eyes(scene.engine()).await?;
-        let (image, running) = self.start(scene, &eyes, spec, notes).await?;
+        let (image, running, early) = self.start(scene, &eyes, spec, notes).await?;
         notes.of(&image);
         notes.container = Some(running.inspection.id.clone());
         if matches!(spec.subject, Subject::Container(_)) {
@@ -53,7 +55,7 @@ impl Session {
         if let Some(hidden) = running.inspection.hides_its_sockets() {
             return Err(self.scan_alone(&view, hidden, notes).await);
         }
-        let watch = match eyes.begin(target(&running)).await {
+        let watch = match eyes.begin(target(&running), early).await {
             Ok(watch) => watch,
             Err(error) => {
                 return Err(match (view.why_gone(error).await, &spec.ready.when) {
@@ -421,7 +423,7 @@ fn counts(stop: &Stop) -> bool {
 /// Where the look finds a container that was started.
 pub(super) fn target(running: &Running) -> Target {
     Target {
-        proc_root: PathBuf::from("/proc"),
+        proc_root: PathBuf::from(PROC),
         pid: running.inspection.life.pid,
         container: running.inspection.id.clone(),
         age: running.since.elapsed(),

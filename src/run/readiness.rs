@@ -107,7 +107,7 @@ pub(super) async fn companion(
     let condition = match when {
         ReadyWhen::Required => return Ok(()),
         ReadyWhen::Port(port) => {
-            let looked = match eyes.begin(target(running)).await {
+            let looked = match eyes.begin(target(running), None).await {
                 Ok(watch) => listens(&watch, *port, *within).await,
                 Err(error) => Err(error.into()),
             };

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Notes, Session, Stop, readiness};
+use super::{Notes, Session, Stop, observe::PROC, readiness};
 use crate::{
     engine::{EngineError, Image, Running, Scene, Unfit},
     foreign::shown,
-    look::Eyes,
+    look::{Early, Eyes},
     spec::{Companion, Egress, PublishMode, ReadyWhen, Spec, Subject},
 };
 
@@ -20,9 +20,9 @@ impl Session {
         eyes: &Eyes,
         spec: &Spec,
         notes: &mut Notes,
-    ) -> Result<(Image, Running), Stop> {
+    ) -> Result<(Image, Running, Option<Early>), Stop> {
         if let Subject::Container(name) = &spec.subject {
-            return attach(scene, name).await;
+            return attach(scene, name).await.map(|(image, running)| (image, running, None));
         }
         let pull = self.options.pull;
         let image = scene.image(&spec.subject, spec.platform.as_ref(), pull).await?;
@@ -46,8 +46,10 @@ impl Session {
         }
         notes.container = None;
         let network = network.as_deref().map(|network| (network, None));
-        let running = scene.start(&image, &spec.run, network, &publishing(spec)).await?;
-        Ok((image, running))
+        let mut early = None;
+        let made = |id: &str| early = eyes.expect(PROC.into(), id);
+        let running = scene.start(&image, &spec.run, network, &publishing(spec), made).await?;
+        Ok((image, running, early))
     }
 }
 
@@ -68,7 +70,7 @@ async fn start_companion(
     notes: &mut Notes,
 ) -> Result<(), Stop> {
     let network = network.map(|network| (network, Some(companion.name.as_str())));
-    let started = scene.start(image, &companion.run, network, &PublishMode::None).await;
+    let started = scene.start(image, &companion.run, network, &PublishMode::None, |_| {}).await;
     let running = started.map_err(|error| of(companion, error))?;
     notes.container = Some(running.inspection.id.clone());
     let ready = readiness::companion(scene.engine(), eyes, &running, &companion.ready).await;

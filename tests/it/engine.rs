@@ -71,7 +71,8 @@ pub(crate) fn fixture_with(declared: &[&str], lines: &[&str]) -> String {
 fn import(changes: Vec<String>) -> String {
     let binary = std::fs::read(listener()).unwrap();
     let mut hash = Sha256::new();
-    hash.update(&binary);
+    let root = root(&binary);
+    hash.update(&root);
     hash.update(changes.join("\n"));
     let tag: String = hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
     let reference = format!("portlid-fixture:{tag}");
@@ -86,7 +87,7 @@ fn import(changes: Vec<String>) -> String {
             .tag(&tag)
             .changes(changes)
             .build();
-        let body = body_full(root(&binary).into());
+        let body = body_full(root.into());
         let mut answers = Box::pin(docker.create_image(Some(options), Some(body), None));
         while let Some(answer) = answers.next().await {
             answer.expect("these tests need a container engine: `make engine`");
@@ -95,13 +96,18 @@ fn import(changes: Vec<String>) -> String {
     reference
 }
 
-/// The tar of a root file system that holds just the binary.
+/// The tar of a root file system that holds just the binary, under two names.
 fn root(binary: &[u8]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_mode(0o755);
     header.set_size(binary.len() as u64);
     builder.append_data(&mut header, "listener", binary).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Link);
+    header.set_mode(0o755);
+    header.set_size(0);
+    builder.append_link(&mut header, "helper", "listener").unwrap();
     builder.into_inner().unwrap()
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct Tool {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     without: Vec<&'static str>,
+    descriptors: Option<u32>,
 }
 
 /// What came of it.
@@ -35,6 +36,7 @@ impl Tool {
             arguments: arguments.iter().map(|&it| it.to_owned()).collect(),
             environment: Vec::new(),
             without: Vec::new(),
+            descriptors: None,
         }
     }
 
@@ -79,6 +81,12 @@ impl Tool {
         self
     }
 
+    /// Limits how many descriptors the process may have (`ulimit -n`).
+    pub(crate) fn descriptors(mut self, limit: u32) -> Self {
+        self.descriptors = Some(limit);
+        self
+    }
+
     pub(crate) fn args(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|&it| it.to_owned()));
         self
@@ -89,7 +97,16 @@ impl Tool {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portlid"));
+        const PORTLID: &str = env!("CARGO_BIN_EXE_portlid");
+        let mut command = match self.descriptors {
+            None => Command::new(PORTLID),
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, PORTLID]);
+                shell
+            }
+        };
         command
             .args(&self.arguments)
             // Where these tests run is no business of what they test.

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+/// Random sockets against what is said of them, and one image again and again.
+mod accuracy;
 /// Specs, command lines and environments that are refused.
 mod bad_input;
 /// Ways of blinding it, none of which ends in a pass.

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -159,6 +160,12 @@ impl Scout {
     /// Why it cannot.
     pub async fn can_see(&self, target: Target) -> Result<(), LookError> {
         done(&self.request(What::CanSee(target), self.patience).await?)
+    }
+
+    /// Tells the scout that a container is about to be started.
+    pub fn expect(&self, proc_root: PathBuf, container: &str) {
+        // If the scout is gone, whatever follows says so.
+        let _ = self.send(0, What::Expect { proc_root, container: container.to_owned() });
     }
 
     /// Begins a watch.

@@ -8,10 +8,12 @@ use tokio::{
 };
 
 use super::wire::{Answer, Line, Request, What};
-use crate::look::{LookError, Watch, ask, can_see, control, http_status, scan};
+use crate::look::{Early, LookError, Target, Watch, ask, can_see, control, http_status, scan};
 
 /// The watches that were begun and not yet ended.
 type Watches = Arc<Mutex<HashMap<u64, Watch>>>;
+/// What is expected: containers' ids.
+type Expected = HashMap<String, Early>;
 
 /// Serves on standard input and output until the input ends.
 pub async fn serve() {
@@ -27,11 +29,22 @@ pub async fn serve() {
         }
     });
     let watches = Watches::default();
+    let mut expected = Expected::new();
     let mut input = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(text)) = input.next_line().await {
         let Ok(request) = serde_json::from_str::<Request>(&text) else { break };
         let (watches, lines) = (Arc::clone(&watches), lines.clone());
-        tokio::spawn(async move { obey(request, &watches, &lines).await });
+        let early = match &request.what {
+            What::Expect { proc_root, container } => {
+                // At once, so that nothing comes between this and the start.
+                let early = Early::new(proc_root.clone(), container.clone());
+                expected.insert(container.clone(), early);
+                continue;
+            }
+            What::Begin(target) => expected.remove(&target.container),
+            _ => None,
+        };
+        tokio::spawn(async move { obey(request, early, &watches, &lines).await });
     }
     drop(lines);
     watches.lock().await.clear();
@@ -40,13 +53,14 @@ pub async fn serve() {
 
 async fn obey(
     Request { id, what }: Request,
+    early: Option<Early>,
     watches: &Watches,
     lines: &mpsc::UnboundedSender<Line>,
 ) {
     let answer = match what {
         What::Control => blocking(control).await.map(Answer::Control),
         What::CanSee(target) => blocking(move || can_see(&target)).await.map(|()| Answer::Done),
-        What::Begin(target) => match blocking(move || Watch::begin(&target)).await {
+        What::Begin(target) => match blocking(move || begin(&target, early)).await {
             Ok(watch) => {
                 tokio::spawn(tell(id, watch.subscribe(), lines.clone()));
                 watches.lock().await.insert(id, watch);
@@ -54,6 +68,7 @@ async fn obey(
             }
             Err(error) => Err(error),
         },
+        What::Expect { .. } => return,
         What::BeginWatchPhase(watch) => match watches.lock().await.get(&watch) {
             Some(watch) => watch.begin_watch_phase().await.map(|()| Answer::Done),
             None => Err(unknown()),
@@ -83,6 +98,13 @@ async fn obey(
     };
     // If nobody listens any more, nobody needs to know.
     let _ = lines.send(Line::Answer { id, answer });
+}
+
+fn begin(target: &Target, early: Option<Early>) -> Result<Watch, LookError> {
+    match early.and_then(|early| early.watch(target.pid)) {
+        Some(watch) => Ok(watch),
+        None => Watch::begin(target),
+    }
 }
 
 /// Tells whenever what is true of a watch changes.

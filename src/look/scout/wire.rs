@@ -3,7 +3,7 @@
 //! Both ends are the same executable, so there is no version to negotiate: the control tells it, and
 //! a field that is not known is nonsense.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,9 @@ pub(super) enum What {
     Control,
     /// Whether the target can be seen.
     CanSee(Target),
-    /// Begin a watch.
+    /// A container of that id is about to be started. Not answered.
+    Expect { proc_root: PathBuf, container: String },
+    /// Begin a watch, or go on with one that has begun early.
     Begin(Target),
     /// The watch phase of that watch begins.
     BeginWatchPhase(u64),

@@ -14,6 +14,8 @@ impl Eyes {
     pub(super) fn finish(&mut self) -> Result<Sighting, LookError> {
         self.read_or_explain()?;
         self.compare_counters()?;
+        // The watch is over; what follows is about the owners of what is there now.
+        let longest_gap = self.longest_gap;
         self.searched = false;
         // Even if there is no socket: a process may be in another namespace. Processes that change
         // while they are read may need another try.
@@ -35,7 +37,7 @@ impl Eyes {
         self.addresses = addresses.map_err(|error| self.explain(error))?;
         let checked = self.subject.check_wholly();
         checked.map_err(|error| self.explain(error))?;
-        Ok(self.sighting())
+        Ok(Sighting { longest_gap, ..self.sighting() })
     }
 
     /// Holds the tables against the kernel's counters: a table that lists fewer sockets than there
