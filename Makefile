@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` shows what portlid does, `make test` checks this repository.
-.PHONY: help demo test engine chaos
+.PHONY: help demo test engine chaos matrix
 .DEFAULT_GOAL := help
 
 help: ## List these targets
@@ -18,6 +18,9 @@ test: engine ## Check everything: formatting, lints, documentation, all tests
 
 chaos: engine ## Kill N runs at random moments, and make sure that nothing is left
 	CHAOS_N=$(or $(N),200) cargo test --locked --test it -- chaos
+
+matrix: ## Run the integration suite against every engine that is there, and print a table
+	@.ci/matrix
 
 engine: ## Make sure of a container engine and the base image, and nothing else
 	@.ci/base-image

@@ -88,7 +88,7 @@ impl Life {
 
 impl Inspection {
     /// The inode of the network namespace that the engine made for the container, if this process
-    /// can see it.
+    /// can see it. An engine with mounts of its own (rootless Podman) leaves an empty file there.
     #[must_use]
     pub fn network_namespace(&self) -> Option<u64> {
         /// `NSFS_MAGIC` of the kernel's `include/uapi/linux/magic.h`.
