@@ -25,12 +25,14 @@ use super::{
     labels::Maker,
     podman, reaper,
     scene::Made,
-    sweep,
+    ssh, sweep,
 };
 use crate::record::{EngineName, LeftBehind};
 
 /// How long the engine may take to answer that it is there.
 const HELLO: Duration = Duration::from_secs(5);
+/// The same for an engine that ssh has to connect to first.
+const HELLO_FAR: Duration = Duration::from_secs(30);
 /// How long an ordinary request may take. Starting a container on a loaded machine takes seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Says otherwise, in seconds, as it does for other clients of the engine.
@@ -131,11 +133,12 @@ impl Engine {
 
     async fn at(endpoint: Endpoint, progress: Progress) -> Result<Self, EngineError> {
         let docker = open(&endpoint).map_err(|error| cannot_reach(&endpoint, error))?;
-        let version = timeout(HELLO, docker.version())
+        let limit = if endpoint.url.starts_with("ssh://") { HELLO_FAR } else { HELLO };
+        let version = timeout(limit, docker.version())
             .await
             .map_err(|_| EngineError::Deadline {
                 what: format!("answer at `{}`", endpoint.shown()),
-                limit: HELLO,
+                limit,
             })?
             .map_err(|error| cannot_reach(&endpoint, error))?;
         let is_podman = version
@@ -315,7 +318,7 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<Docker, Error> {
     }
     match url.split_once("://").map_or("", |(scheme, _)| scheme) {
         "unix" => Docker::connect_with_unix(url, SECONDS, API_DEFAULT_VERSION),
-        "ssh" => Docker::connect_with_ssh(url, SECONDS, API_DEFAULT_VERSION, None),
+        "ssh" => ssh::open(url, SECONDS),
         _ => Docker::connect_with_http(url, SECONDS, API_DEFAULT_VERSION),
     }
 }

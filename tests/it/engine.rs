@@ -253,8 +253,11 @@ impl Foreign {
     pub(crate) fn is_running(&self) -> bool {
         let docker = docker();
         runtime().block_on(async {
-            let seen = docker.inspect_container(&self.id, None).await.unwrap();
-            seen.state.unwrap().running.unwrap()
+            // A state that the client does not know (Podman's `stopped`) is none that runs.
+            docker
+                .inspect_container(&self.id, None)
+                .await
+                .is_ok_and(|seen| seen.state.and_then(|state| state.running).unwrap_or_default())
         })
     }
 }
