@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    LookError, ScanReport, ScanRequest, Seen, Sighting, Target, Watch, are_neighbours, ask, can_see,
-    control, http_status, scan,
+    LookError, ScanReport, ScanRequest, Seen, Sighting, Target, Watch, are_neighbours, ask,
+    can_see, control, http_status, scan,
     scout::{FarWatch, Scout},
 };
 use crate::{observation::Spoken, socket::Port, spec::Speaks};
