@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` shows what portlid does, `make test` checks this repository.
-.PHONY: help demo test engine chaos accuracy steady
+.PHONY: help demo test engine chaos accuracy steady matrix
 .DEFAULT_GOAL := help
 
 help: ## List these targets
@@ -27,6 +27,9 @@ accuracy: engine ## Hold random sets of sockets against what portlid says (N=50,
 
 steady: engine ## Look at one image again and again: the same verdict each time (RUNS=200)
 	PORTLID_ACCURACY_RUNS=$(or $(RUNS),200) cargo test --locked --test it accuracy::steady -- --nocapture
+
+matrix: ## Run the integration suite against every engine that is there, and print a table
+	@.ci/matrix
 
 engine: ## Make sure of a container engine and the base image, and nothing else
 	@.ci/base-image

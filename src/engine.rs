@@ -21,10 +21,12 @@ mod helper;
 mod image;
 mod inspect;
 mod labels;
+mod lenient;
 mod podman;
 mod ready;
 mod reaper;
 mod scene;
+mod ssh;
 mod sweep;
 
 pub use client::{Engine, Progress};

@@ -22,7 +22,7 @@
 //! - [`scan()`]: what a neighbour is answered on every port.
 //! - [`ask()`]: what a port speaks.
 //! - [`http_status`], [`ask_inside`]: two questions that are asked of a server.
-//! - [`are_on_link`]: whether an address is a neighbour's at all.
+//! - [`are_neighbours`]: whether addresses are those of neighbours, and of the right ones.
 //! - [`control()`]: proof that all of this works, on a listener of our own.
 //! - [`Eyes`]: who does it, this process or a [`Scout`].
 
@@ -56,7 +56,7 @@ pub use self::{
     eyes::{Eyes, Vigil},
     http::http_status,
     inside::{LOOPBACK, ask_inside},
-    neighbour::are_on_link,
+    neighbour::are_neighbours,
     process::{Identity, TableState},
     scan::{AddressReport, SCAN_WITHIN, ScanReport, ScanRequest, scan, scan_blocking},
     scout::{FarWatch, Scout, serve as serve_scout},

@@ -393,20 +393,31 @@ fn was_interrupted(record: &Record) -> bool {
     record.verdict == Verdict::Inconclusive && gap.is_some_and(|gap| gap > LONGEST_GAP)
 }
 
-/// Whether somebody beside the container might see what could not be seen from here.
+/// Whether somebody beside the container might see what could not be seen from here. What was seen
+/// of a companion is told as a cause of the engine's error.
 fn cannot_see(stop: &Stop) -> bool {
-    match stop {
-        Stop::Look(LookError::Unreadable { cause, .. }) => cause.is_denied(),
-        Stop::Look(error) => matches!(
-            error,
-            LookError::NoProcess { .. }
-                | LookError::Stranger { .. }
-                | LookError::Unverified { .. }
-                | LookError::Void { .. }
-                | LookError::NotNeighbour { .. }
-        ),
-        Stop::Engine(_) | Stop::Shared(_) => false,
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = match stop {
+        Stop::Look(error) => Some(error),
+        Stop::Engine(error) => Some(error),
+        Stop::Shared(_) => None,
+    };
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<LookError>() {
+            return match error {
+                LookError::Unreadable { cause, .. } => cause.is_denied(),
+                error => matches!(
+                    error,
+                    LookError::NoProcess { .. }
+                        | LookError::Stranger { .. }
+                        | LookError::Unverified { .. }
+                        | LookError::Void { .. }
+                        | LookError::NotNeighbour { .. }
+                ),
+            };
+        }
+        cause = error.source();
     }
+    false
 }
 
 /// The record of a look that was broken off. What was seen until then still counts: a rule that it

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bollard::{API_DEFAULT_VERSION, Docker, errors::Error};
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::{net::UnixStream, sync::OnceCell, time::timeout};
 
 use super::{
     archive,
@@ -25,12 +25,14 @@ use super::{
     labels::Maker,
     podman, reaper,
     scene::Made,
-    sweep,
+    ssh, sweep,
 };
 use crate::record::{EngineName, LeftBehind};
 
 /// How long the engine may take to answer that it is there.
 const HELLO: Duration = Duration::from_secs(5);
+/// The same for an engine that ssh has to connect to first.
+const HELLO_FAR: Duration = Duration::from_secs(30);
 /// How long an ordinary request may take. Starting a container on a loaded machine takes seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Says otherwise, in seconds, as it does for other clients of the engine.
@@ -79,6 +81,7 @@ pub struct Engine {
     /// The engine itself, where it is a private one.
     pub(super) service: Option<podman::Service>,
     name: EngineName,
+    is_beside: bool,
     made: AtomicU32,
     /// Whether it let a deadline pass, and has not answered since.
     is_stalled: AtomicBool,
@@ -131,11 +134,12 @@ impl Engine {
 
     async fn at(endpoint: Endpoint, progress: Progress) -> Result<Self, EngineError> {
         let docker = open(&endpoint).map_err(|error| cannot_reach(&endpoint, error))?;
-        let version = timeout(HELLO, docker.version())
+        let limit = if endpoint.url.starts_with("ssh://") { HELLO_FAR } else { HELLO };
+        let version = timeout(limit, docker.version())
             .await
             .map_err(|_| EngineError::Deadline {
                 what: format!("answer at `{}`", endpoint.shown()),
-                limit: HELLO,
+                limit,
             })?
             .map_err(|error| cannot_reach(&endpoint, error))?;
         let is_podman = version
@@ -156,6 +160,7 @@ impl Engine {
         } else {
             None
         };
+        let is_beside = is_beside(&endpoint).await;
         let maker = Maker::this();
         Ok(Self {
             labels: maker.labels(),
@@ -172,6 +177,7 @@ impl Engine {
             loaded: Mutex::default(),
             service: None,
             name,
+            is_beside,
             made: AtomicU32::new(0),
             is_stalled: AtomicBool::new(false),
         })
@@ -195,10 +201,10 @@ impl Engine {
         self.maker.run()
     }
 
-    /// Whether the engine runs on this machine, as far as its address tells.
+    /// Whether the engine runs beside this process: on this machine, in this network namespace.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.endpoint.url.starts_with("unix://")
+        self.is_beside
     }
 
     /// Notes that it let a deadline pass: from now on less is waited for.
@@ -315,9 +321,27 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<Docker, Error> {
     }
     match url.split_once("://").map_or("", |(scheme, _)| scheme) {
         "unix" => Docker::connect_with_unix(url, SECONDS, API_DEFAULT_VERSION),
-        "ssh" => Docker::connect_with_ssh(url, SECONDS, API_DEFAULT_VERSION, None),
+        "ssh" => ssh::open(url, SECONDS),
         _ => Docker::connect_with_http(url, SECONDS, API_DEFAULT_VERSION),
     }
+}
+
+/// Whether the process that listens at the endpoint is in this process's network namespace.
+///
+/// An engine elsewhere on this machine may use the very addresses that a bridge here uses, and
+/// Docker before 28 makes a container's hardware address out of its address: then a stranger's
+/// container cannot be told from the right one by asking for it.
+async fn is_beside(endpoint: &Endpoint) -> bool {
+    let Some(path) = endpoint.url.strip_prefix("unix://") else { return false };
+    let peer = match timeout(HELLO, UnixStream::connect(path)).await {
+        Ok(Ok(stream)) => stream.peer_cred().ok().and_then(|peer| peer.pid()),
+        Ok(Err(_)) | Err(_) => None,
+    };
+    // Of another process namespace it has no number here.
+    let Some(peer) = peer.filter(|&pid| pid > 0) else { return false };
+    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net")).ok();
+    let own = namespace("self");
+    own.is_some() && own == namespace(&peer.to_string())
 }
 
 fn cannot_reach(endpoint: &Endpoint, error: Error) -> EngineError {
@@ -350,5 +374,22 @@ fn cannot_reach(endpoint: &Endpoint, error: Error) -> EngineError {
         EngineError::Permission { endpoint, cause }
     } else {
         EngineError::Connect { endpoint, cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Endpoint, is_beside};
+
+    #[tokio::test]
+    async fn only_what_listens_in_this_namespace_is_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("engine.sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let at = |url: String| Endpoint { url, from: String::new(), certificates: None };
+        assert!(is_beside(&at(format!("unix://{}", socket.display()))).await);
+        for url in ["unix:///nowhere.sock", "tcp://127.0.0.1:1", "ssh://127.0.0.1"] {
+            assert!(!is_beside(&at(url.to_owned())).await, "{url}");
+        }
     }
 }

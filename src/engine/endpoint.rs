@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::error::EngineError;
+use super::{error::EngineError, ssh::Destination};
 
 /// An engine's address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +112,8 @@ impl<V: Fn(&str) -> Option<String>> Environment<'_, V> {
             return Err(wrong("nothing follows the scheme"));
         }
         let certificates = match scheme {
-            "unix" | "ssh" | "http" => None,
+            "ssh" => Destination::parse(url).map(|_| None).map_err(wrong)?,
+            "unix" | "http" => None,
             "https" => Some(self.certificates()),
             "tcp" => self.set("DOCKER_TLS_VERIFY").map(|_| self.certificates()),
             _ => return Err(wrong("its scheme is none of unix, tcp, http, https, ssh")),

@@ -37,7 +37,7 @@ use super::{
     client::{Engine, patience, request},
     error::{Cause, EngineError},
     reaper,
-    scene::{Made, remove_container},
+    scene::{KILL_AT_ONCE, Made, remove_container},
 };
 use crate::record::LeftBehind;
 
@@ -241,6 +241,7 @@ fn body(engine: &Engine, image: &str, host: HostConfig) -> ContainerCreateBody {
         attach_stdout: Some(true),
         open_stdin: Some(true),
         stdin_once: Some(true),
+        stop_timeout: Some(KILL_AT_ONCE),
         host_config: Some(HostConfig {
             cap_drop: Some(vec!["ALL".to_owned()]),
             readonly_rootfs: Some(true),

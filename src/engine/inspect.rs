@@ -12,6 +12,7 @@ use bollard::models::{ContainerInspectResponse, HealthStatusEnum, PortBinding};
 use super::{
     client::{Engine, patience, request},
     error::{EngineError, Unfit},
+    lenient,
 };
 use crate::{
     observation::Published,
@@ -88,7 +89,7 @@ impl Life {
 
 impl Inspection {
     /// The inode of the network namespace that the engine made for the container, if this process
-    /// can see it.
+    /// can see it. An engine with mounts of its own (rootless Podman) leaves an empty file there.
     #[must_use]
     pub fn network_namespace(&self) -> Option<u64> {
         /// `NSFS_MAGIC` of the kernel's `include/uapi/linux/magic.h`.
@@ -173,8 +174,7 @@ impl Engine {
     /// If the engine does not answer, or knows no such container.
     pub async fn inspect(&self, container: &str) -> Result<Inspection, EngineError> {
         let what = format!("inspect container `{}`", crate::foreign::shown(container, 80));
-        let response =
-            request(what, patience(), self.docker.inspect_container(container, None)).await?;
+        let response = request(what, patience(), lenient::inspect(&self.docker, container)).await?;
         let mut seen = convert(response);
         // Podman calls every runtime `oci`.
         if seen.runtime.as_deref().is_none_or(|runtime| matches!(runtime, "" | "oci"))

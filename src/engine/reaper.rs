@@ -32,7 +32,7 @@ use super::{
     endpoint::Endpoint,
     helper,
     labels::RUN,
-    podman,
+    lenient, podman,
 };
 
 /// The argument and the variable that together make portlid's executable a reaper. The variable
@@ -165,7 +165,7 @@ async fn reap(orders: &Orders) {
 async fn sweep(docker: &Docker, label: &str) {
     let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
     let all = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    for id in docker.list_containers(Some(all)).await.into_iter().flatten().filter_map(|it| it.id) {
+    for id in lenient::list(docker, all).await.into_iter().flatten().filter_map(|it| it.id) {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         let _ = docker.remove_container(&id, Some(options)).await;
     }

@@ -42,6 +42,10 @@ use crate::{
 /// How many ports portlid publishes by itself: each starts a proxy on the host.
 const MOST_PUBLISHED: usize = 256;
 
+/// How many seconds a container gets to end by itself. Podman stops what it is told to remove by
+/// force, and waits for ten by default.
+pub(super) const KILL_AT_ONCE: i64 = 0;
+
 /// What is made for one spec.
 #[derive(Debug)]
 pub struct Scene<'a> {
@@ -354,6 +358,7 @@ fn body(
             .then(|| run.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
         user: run.user.clone(),
         hostname: run.hostname.clone(),
+        stop_timeout: Some(KILL_AT_ONCE),
         labels: Some(engine.labels.clone()),
         exposed_ports: (!exposed.is_empty()).then_some(exposed),
         host_config: Some(host_config),

@@ -21,7 +21,7 @@ use super::{
     error::{EngineError, chain},
     helper,
     labels::{Here, Maker, RUN},
-    podman,
+    lenient, podman,
     scene::{Made, remove_container, remove_network},
 };
 use crate::{foreign::shown, record::LeftBehind};
@@ -84,7 +84,7 @@ impl Engine {
         let all = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let networks = ListNetworksOptionsBuilder::default().filters(&filters).build();
         let (containers, networks, images) = tokio::join!(
-            request("list the containers", patience(), self.docker.list_containers(Some(all))),
+            request("list the containers", patience(), lenient::list(&self.docker, all)),
             request("list the networks", patience(), self.docker.list_networks(Some(networks))),
             images(&self.docker, with_builds),
         );

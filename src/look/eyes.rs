@@ -1,9 +1,15 @@
 //! Where the look is done: in this process, or by a scout. Same code, same results.
 
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
-    Early, LookError, ScanReport, ScanRequest, Seen, Sighting, Target, Watch, are_on_link, ask,
+    Early, LookError, ScanReport, ScanRequest, Seen, Sighting, Target, Watch, are_neighbours, ask,
     can_see, control, http_status, scan,
     scout::{FarWatch, Scout},
 };
@@ -57,14 +63,24 @@ impl Eyes {
         }
     }
 
-    /// Whether all addresses are on a network of ours. A scout was put beside the container.
+    /// Whether all addresses are those of neighbours, and the right ones: a network of the same
+    /// addresses may be here too. A scout was put beside the container.
     ///
     /// # Errors
     ///
     /// If one is not, so that it may be anybody's.
-    pub fn are_neighbours(&self, addresses: &[IpAddr]) -> Result<(), LookError> {
+    pub async fn are_neighbours(
+        &self,
+        addresses: &[IpAddr],
+        hardware: &BTreeMap<IpAddr, String>,
+    ) -> Result<(), LookError> {
         match self {
-            Self::Here => are_on_link(addresses),
+            Self::Here => {
+                let (addresses, hardware) = (addresses.to_owned(), hardware.clone());
+                let asking = move || are_neighbours(&addresses, &hardware);
+                let asked = tokio::task::spawn_blocking(asking).await;
+                asked.unwrap_or_else(|error| broken(&error))
+            }
             Self::Far(_) => Ok(()),
         }
     }

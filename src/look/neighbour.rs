@@ -5,6 +5,7 @@
 //! container's hardware address is known, the neighbour must have it.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     time::Duration,
 };
@@ -20,12 +21,24 @@ const REJECT: u32 = 0x200;
 /// `ATF_COM` of `include/uapi/linux/if_arp.h`: the entry holds a hardware address.
 const COMPLETE: u32 = 0x2;
 
-/// Whether every address is on a network that this process has an interface on.
+/// Whether every address is that of a neighbour, with the hardware address that it is known by.
 ///
 /// # Errors
 ///
 /// If one is not, so that it may be anybody's.
-pub fn are_on_link(addresses: &[IpAddr]) -> Result<(), LookError> {
+pub fn are_neighbours(
+    addresses: &[IpAddr],
+    hardware: &BTreeMap<IpAddr, String>,
+) -> Result<(), LookError> {
+    are_on_link(addresses)?;
+    hardware
+        .iter()
+        .filter(|(address, _)| addresses.contains(address))
+        .try_for_each(|(&address, hardware)| has_hardware(address, hardware))
+}
+
+/// Whether every address is on a network that this process has an interface on.
+fn are_on_link(addresses: &[IpAddr]) -> Result<(), LookError> {
     for &address in addresses {
         let is_on_link = match canonical(address) {
             IpAddr::V4(address) => is_on_link_v4(&table("route"), address),
@@ -40,7 +53,7 @@ pub fn are_on_link(addresses: &[IpAddr]) -> Result<(), LookError> {
 }
 
 /// Whether the neighbour at `address` has this hardware address. Asks with one connection.
-pub(super) fn has_hardware(address: IpAddr, hardware: &str) -> Result<(), LookError> {
+fn has_hardware(address: IpAddr, hardware: &str) -> Result<(), LookError> {
     const TRIES: u32 = 5;
     const DISCARD: u16 = 9;
     let IpAddr::V4(v4) = canonical(address) else { return Ok(()) };

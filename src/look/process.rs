@@ -25,6 +25,9 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use self::life::{FILE, Life, parse_life, runs, text_at};
+mod identity;
+
+use self::identity::identify;
 use super::{
     addresses,
     error::LookError,
@@ -450,39 +453,9 @@ fn absent(process: &Process, table: Table) -> Result<(), LookError> {
     Err(LookError::MissingTable { table })
 }
 
-/// Whether the process's control groups carry the container's id.
-///
-/// Every engine and driver puts the whole id somewhere into the path: `/docker/ID`,
-/// `/system.slice/docker-ID.scope`, `/machine.slice/libpod-ID.scope/container`.
-fn identify(process: &Process, container: &str) -> Result<Identity, LookError> {
-    let pid = process.pid();
-    // Anything shorter might stand in a path by chance.
-    let is_whole = container.len() == 64 && container.bytes().all(|it| it.is_ascii_hexdigit());
-    if !is_whole {
-        return Ok(Identity::Unverified);
-    }
-    let text = match process.text("cgroup") {
-        Ok(text) => text,
-        Err(Errno::NOENT | Errno::SRCH) if process.has_ended() => {
-            return Err(LookError::NoProcess { pid });
-        }
-        Err(errno) => return Err(LookError::unreadable(process.shown("cgroup"), errno)),
-    };
-    let container = container.to_owned();
-    if contains(&text, container.as_bytes()) {
-        return Ok(Identity::Verified);
-    }
-    // A line is `number:controllers:path`. A process that shows in the root group everywhere is
-    // either in no container, or seen from inside its own group namespace.
-    let only_root = text
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .all(|line| line.splitn(3, |byte| *byte == b':').nth(2) == Some(b"/"));
-    if only_root { Ok(Identity::Unverified) } else { Err(LookError::Stranger { pid, container }) }
-}
-
 /// The thread's priority, as nice(2) counts: it needs little, but that little at once.
 const URGENT: i32 = -10;
+
 /// Puts this thread before others. Only root may, and it is no matter if not: on a busy machine it
 /// helps.
 pub(super) fn hurry() {

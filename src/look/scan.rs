@@ -23,10 +23,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::probe::{Attempt, Verdict, probe};
-use super::{
-    error::LookError,
-    neighbour::{are_on_link, has_hardware},
-};
+use super::{error::LookError, neighbour::are_neighbours};
 use crate::{
     observation::{Answer, ScanResult},
     socket::canonical,
@@ -147,10 +144,7 @@ pub fn scan_blocking(request: &ScanRequest, cancel: &AtomicBool) -> Result<ScanR
     }
     for address in &addresses {
         require_foreign(*address)?;
-        are_on_link(&[*address])?;
-        if let Some(hardware) = request.hardware.get(address) {
-            has_hardware(*address, hardware)?;
-        }
+        are_neighbours(&[*address], &request.hardware)?;
     }
     let ports: Vec<u16> = if request.full {
         (1..=u16::MAX).collect()

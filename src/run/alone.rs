@@ -35,7 +35,8 @@ impl Session {
     /// Scans a container that is not watched, once it had the time that it should have.
     async fn scanned(&self, view: &View<'_, '_>) -> Result<ScanReport, Stop> {
         let (engine, before) = (view.scene.engine(), &view.running.inspection);
-        view.eyes.are_neighbours(&view.addresses())?;
+        let seen = &view.running.inspection;
+        view.eyes.are_neighbours(&seen.addresses, &seen.hardware).await?;
         match &view.spec.ready.when {
             ReadyWhen::Log(_) | ReadyWhen::Healthy | ReadyWhen::Http(_) => {
                 readiness::companion(engine, view.eyes, view.running, &view.spec.ready).await?;

@@ -95,7 +95,8 @@ impl Session {
         let (engine, spec) = (view.scene.engine(), view.spec);
         // Only now, when the first sample is taken, so that nothing is missed meanwhile.
         view.eyes.can_see(target(view.running)).await?;
-        view.eyes.are_neighbours(&view.addresses())?;
+        let seen = &view.running.inspection;
+        view.eyes.are_neighbours(&seen.addresses, &seen.hardware).await?;
 
         let required: BTreeSet<Port> = spec.required().map(|(_, port)| port).collect();
         let ready = (&spec.ready, &required);

@@ -33,10 +33,12 @@ impl Condition<'_> {
         engine: &Engine,
         eyes: &Eyes,
         seen: &Inspection,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), Stop> {
         match self {
-            Self::Engine(condition) => wait_for(engine, &seen.id, condition).await,
+            Self::Engine(condition) => Ok(wait_for(engine, &seen.id, condition).await?),
             Self::Http(check) => {
+                // What a stranger answers says nothing.
+                eyes.are_neighbours(&seen.addresses, &seen.hardware).await?;
                 let wanted = Some(check.status);
                 let port = check.port.number;
                 while eyes.http_status(&seen.addresses, port, &check.path).await != wanted {
@@ -136,7 +138,8 @@ pub(super) async fn companion(
         ReadyWhen::Http(check) => Condition::Http(check),
     };
     match timeout(*within, condition.comes_true(engine, eyes, seen)).await {
-        Ok(ready) => Ok(ready?),
+        Ok(Err(Stop::Look(error))) => Err(why_gone(engine, running, error).await),
+        Ok(ready) => ready,
         Err(_) => Err(not_ready(described(when), *within)),
     }
 }

@@ -13,11 +13,12 @@ use bollard::{
     Docker, body_full,
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
-        CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
+        ImportImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
         ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
     },
 };
 use futures_util::StreamExt;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
@@ -65,13 +66,15 @@ pub(crate) fn fixture_with(declared: &[&str], lines: &[&str]) -> String {
     changes.extend(lines.iter().map(|&line| line.to_owned()));
     let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let made = made.get_or_insert_default();
-    made.entry(changes.join("\n")).or_insert_with(|| import(changes)).clone()
+    made.entry(changes.join("\n")).or_insert_with(|| import(&changes)).clone()
 }
 
-fn import(changes: Vec<String>) -> String {
+/// Loads an image that these lines describe. Not imported with `changes`: the client sends several
+/// as one, and Podman reads but one of them.
+fn import(changes: &[String]) -> String {
     let binary = std::fs::read(listener()).unwrap();
-    let mut hash = Sha256::new();
     let root = root(&binary);
+    let mut hash = Sha256::new();
     hash.update(&root);
     hash.update(changes.join("\n"));
     let tag: String = hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -81,19 +84,77 @@ fn import(changes: Vec<String>) -> String {
         if docker.inspect_image(&reference).await.is_ok() {
             return;
         }
-        let options = CreateImageOptionsBuilder::default()
-            .from_src("-")
-            .repo("portlid-fixture")
-            .tag(&tag)
-            .changes(changes)
-            .build();
-        let body = body_full(root.into());
-        let mut answers = Box::pin(docker.create_image(Some(options), Some(body), None));
+        let options = ImportImageOptionsBuilder::default().quiet(true).build();
+        let archive = body_full(archive(&reference, &root, changes).into());
+        let mut answers = Box::pin(docker.import_image(options, archive, None));
         while let Some(answer) = answers.next().await {
             answer.expect("these tests need a container engine: `make engine`");
         }
     });
     reference
+}
+
+/// What `docker save` would write of an image with this one layer and these lines.
+fn archive(reference: &str, layer: &[u8], lines: &[String]) -> Vec<u8> {
+    let config = serde_json::json!({
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        "os": "linux",
+        "created": "2024-01-01T00:00:00Z",
+        "config": lines.iter().fold(serde_json::json!({}), |config, line| configured(config, line)),
+        "history": [{ "created": "2024-01-01T00:00:00Z", "created_by": "these tests" }],
+        "rootfs": {
+            "type": "layers", "diff_ids": [format!("sha256:{:x}", Sha256::digest(layer))],
+        },
+    })
+    .to_string();
+    let name = format!("{:x}.json", Sha256::digest(&config));
+    let manifest = serde_json::json!([
+        { "Config": name, "RepoTags": [reference], "Layers": ["layer.tar"] }
+    ]);
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, bytes) in [
+        (name.as_str(), config.as_bytes()),
+        ("layer.tar", layer),
+        ("manifest.json", manifest.to_string().as_bytes()),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(bytes.len() as u64);
+        builder.append_data(&mut header, name, bytes).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// What a line of a Dockerfile adds to an image's configuration.
+fn configured(mut config: Value, line: &str) -> Value {
+    let (instruction, rest) = line.split_once(' ').unwrap();
+    match instruction {
+        "ENTRYPOINT" => config["Entrypoint"] = serde_json::from_str(rest).unwrap(),
+        "EXPOSE" => {
+            // As `docker build` does, each port of a range by itself.
+            let (ports, protocol) = rest.split_once('/').unwrap();
+            let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+            for port in first.parse::<u16>().unwrap()..=last.parse().unwrap() {
+                config["ExposedPorts"][format!("{port}/{protocol}")] = serde_json::json!({});
+            }
+        }
+        "LABEL" => {
+            let (key, value) = rest.split_once('=').unwrap();
+            config["Labels"][key] = value.into();
+        }
+        "VOLUME" => config["Volumes"][rest] = serde_json::json!({}),
+        "HEALTHCHECK" => {
+            let (_, command) = rest.split_once("CMD ").unwrap();
+            let mut test: Vec<String> = serde_json::from_str(command).unwrap();
+            test.insert(0, "CMD".to_owned());
+            // Whatever the line says, in nanoseconds: a second.
+            config["Healthcheck"] = serde_json::json!({
+                "Test": test, "Interval": 1_000_000_000_u64, "Timeout": 1_000_000_000_u64,
+            });
+        }
+        _ => panic!("these tests know no `{instruction}`"),
+    }
+    config
 }
 
 /// The tar of a root file system that holds just the binary, under two names.
@@ -197,8 +258,11 @@ impl Foreign {
     pub(crate) fn is_running(&self) -> bool {
         let docker = docker();
         runtime().block_on(async {
-            let seen = docker.inspect_container(&self.id, None).await.unwrap();
-            seen.state.unwrap().running.unwrap()
+            // A state that the client does not know (Podman's `stopped`) is none that runs.
+            docker
+                .inspect_container(&self.id, None)
+                .await
+                .is_ok_and(|seen| seen.state.and_then(|state| state.running).unwrap_or_default())
         })
     }
 }

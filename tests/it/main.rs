@@ -34,6 +34,8 @@ mod readiness;
 mod readme;
 /// A registry in this process, with faults.
 mod registry;
+/// An engine somewhere else.
+mod remote;
 /// Reports as files, and what GitHub is told.
 mod reports;
 /// The look from a helper container.

@@ -182,8 +182,17 @@ impl Drop for Registry {
     }
 }
 
-/// Answers one request. Engines try TLS first, which is no line of text and ends the connection.
+/// Answers one request. Engines try TLS first, and go on without if they are told in plain words.
 fn serve(mut stream: &TcpStream, shelf: &Mutex<Shelf>) -> std::io::Result<()> {
+    const HANDSHAKE: u8 = 0x16;
+    let mut first = [0];
+    if stream.peek(&mut first)? == 1 && first[0] == HANDSHAKE {
+        // All that was said is read, or the answer would be lost in a reset.
+        stream.set_read_timeout(Some(Duration::from_millis(50)))?;
+        let _ = stream.read_to_end(&mut Vec::new());
+        let answer = "HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+        return stream.write_all(answer.as_bytes());
+    }
     let mut lines = BufReader::new(stream.take(64 * 1024)).lines();
     let line = lines.next().transpose()?.unwrap_or_default();
     let mut words = line.split_ascii_whitespace();

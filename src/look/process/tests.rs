@@ -44,6 +44,29 @@ fn another_containers_process_is_refused() {
     assert!(matches!(open(&fake), Err(LookError::Stranger { pid: 42, .. })));
 }
 
+/// Rootless engines cannot always give a container control groups of its own.
+#[test]
+fn the_files_that_the_engine_mounts_carry_the_id_too() {
+    let userdata = format!("/run/user/1000/containers/overlay-containers/{CONTAINER}/userdata");
+    let other = "0".repeat(64);
+    for groups in ["0::/\n", "4:memory:/ci/job\n0::/\n"] {
+        for (mount, is_its) in [
+            (format!("755 748 254:0 {userdata}/hosts /etc/hosts rw - ext4 /dev/vda rw"), true),
+            (format!("755 748 254:0 /x/{other}/hosts /etc/hosts rw - ext4 /dev/vda rw"), false),
+            // The host's own view of a container's mount.
+            (format!("61 30 0:52 / {userdata}/shm rw - tmpfs shm rw"), false),
+            (format!("61 30 0:52 /x{CONTAINER}x/ /etc/hosts rw - tmpfs shm rw"), false),
+            (String::new(), false),
+        ] {
+            let fake = FakeProc::new();
+            fake.process(42, NETNS, groups);
+            fs::write(fake.path("42/mountinfo"), format!("{mount}\n")).unwrap();
+            let is_verified = open(&fake).is_ok_and(|it| it.identity() == Identity::Verified);
+            assert_eq!(is_verified, is_its, "{groups} {mount}");
+        }
+    }
+}
+
 /// A process that shows in the root group may be any container's.
 #[test]
 fn the_root_group_proves_nothing() {

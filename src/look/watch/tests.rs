@@ -148,7 +148,7 @@ fn a_glance_is_enough_while_nothing_changes() {
     // Owners are looked up with pauses, and what nobody holds twice.
     while eyes.ledger.samples() == 0 || eyes.ledger.has_doubts() {
         eyes.sample().unwrap();
-        thread::sleep(GLANCE);
+        thread::sleep(eyes::GLANCE);
     }
     assert!(!eyes.has_changed());
     fs::write(fake.path("42/net/sockstat"), counters(3)).unwrap();
