@@ -11,7 +11,7 @@ use crate::{
     cli::{Cli, Command, Global, Test},
     engine::{Engine, Progress, chain},
     exit::Exit,
-    foreign::shown,
+    foreign::{shown, without_credentials},
     harness, output,
     record::{LeftBehind, RunRecord},
     report::text,
@@ -78,7 +78,7 @@ fn test(test: Test, global: &Global) -> Exit {
         output::line(&format!(
             "error: `--image {}={}`: it is not an image reference: {}\n  help: {}",
             shown(name, 80),
-            shown(reference, 120),
+            shown(&without_credentials(reference), 120),
             error.reason,
             error.hint
         ));
@@ -204,8 +204,9 @@ fn clean(with_builds: bool, is_dry: bool, global: &Global) -> Exit {
         return Exit::Internal;
     };
     let progress: Progress = Arc::new(output::progress);
+    let asked = global.engine.as_deref();
     let swept = runtime.block_on(async {
-        let engine = Engine::connect(global.engine.as_deref(), progress).await?;
+        let engine = Engine::connect(asked, progress, Arc::default()).await?;
         let swept = engine.clean(with_builds, is_dry).await;
         engine.end(true);
         swept

@@ -4,7 +4,13 @@
 //! no control character, no terminal escape, no text direction mark and no command of a CI runner
 //! reaches a line of ours. Formats with rules of their own (XML, HTML, ...) escape on top of this.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    ops::Range,
+    sync::LazyLock,
+};
+
+use regex::Regex;
 
 /// Foreign text; its `Display` is safe to print within a line.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +54,59 @@ pub fn shown(text: &str, limit: usize) -> String {
     shown
 }
 
+/// The text without the passwords of URLs and references in it: `***` for each.
+#[must_use]
+pub fn without_credentials(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut from = 0;
+    for range in credentials(text) {
+        shown.push_str(&text[from..range.start]);
+        shown.push_str("***");
+        from = range.end;
+    }
+    shown.push_str(&text[from..]);
+    shown
+}
+
+/// Where a text holds passwords, as in `USER:PASSWORD@HOST`. The digest of an image
+/// (`web:1@sha256:...`) only looks so.
+#[must_use]
+pub fn credentials(text: &str) -> Vec<Range<usize>> {
+    static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r#"(?:[A-Za-z][A-Za-z0-9+.-]*://)?[^\s/@:"'`,{\[(]*:([^\s/@"'`]+)@([^\s]*)"#)
+            .ok()
+    });
+    // Without the expression nothing is sure.
+    let Some(pattern) = PATTERN.as_ref() else { return std::iter::once(0..text.len()).collect() };
+    let found = pattern.captures_iter(text).filter_map(|found| {
+        let (password, host) = (found.get(1)?, found.get(2)?.as_str());
+        let is_digest = ["sha256:", "sha512:"].iter().any(|it| host.starts_with(it));
+        (!is_digest && !host.is_empty()).then(|| password.range())
+    });
+    found.collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Foreign, shown};
+    use super::{Foreign, shown, without_credentials};
+
+    #[test]
+    fn passwords_in_urls_are_hidden() {
+        for (text, hidden) in [
+            ("tcp://me:hunter2@host:1", "tcp://me:***@host:1"),
+            ("at `http://me:hunter2@host/x?y`", "at `http://me:***@host/x?y`"),
+            ("http://:hunter2@host", "http://:***@host"),
+            ("me:hunter2@ghcr.io/a/b:1", "me:***@ghcr.io/a/b:1"),
+            ("image: me:hunter2@ghcr.io/a", "image: me:***@ghcr.io/a"),
+            ("a://u:one@h b://u:two@h", "a://u:***@h b://u:***@h"),
+        ] {
+            assert_eq!(without_credentials(text), hidden);
+        }
+        let id = "web:1@sha256:00ff";
+        for text in [id, "ssh://me@host", "unix:///x@y", "a: b@c", "me@example.com: hello"] {
+            assert_eq!(without_credentials(text), text);
+        }
+    }
 
     #[test]
     fn what_commands_a_terminal_or_a_runner_is_made_visible() {

@@ -19,6 +19,7 @@
 //! each spec, and [`harness::main`] is the whole of a `harness = false` test.
 
 pub mod foreign;
+pub mod secrets;
 pub mod socket;
 
 pub mod rule;

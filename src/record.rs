@@ -12,7 +12,8 @@ use crate::{
     exit::Exit,
     foreign::shown,
     judgement::{Finding, Judgement, Verdict},
-    observation::{Answer, Observation, Socket, Unseen},
+    observation::{Answer, Observation, Owner, Owners, Socket, Unseen},
+    secrets::Secrets,
     socket::Port,
     spec::{Location, Place, Spec},
 };
@@ -172,6 +173,53 @@ impl Record {
             })
             .collect();
         self.ledger = ledger(spec, seen);
+    }
+
+    /// Hides what must not be shown in everything that others said.
+    ///
+    /// A value that the spec itself shows elsewhere (`POSTGRES_USER: postgres`, and the image is
+    /// `postgres:17`) stays in the names of processes: there it says nothing of the environment.
+    pub fn hide(&mut self, secrets: &Secrets, spec: &Spec) {
+        let hide = |text: &mut String| secrets.hide(text);
+        self.log.iter_mut().for_each(hide);
+        if let Some(reason) = &mut self.reason {
+            hide(&mut reason.message);
+            reason.hint.iter_mut().for_each(hide);
+        }
+        self.left_behind.iter_mut().for_each(|left| hide(&mut left.what));
+        let named: Vec<String> = [Some(spec.subject.shown()), Some(spec.name.clone())]
+            .into_iter()
+            .flatten()
+            .chain(spec.expose.iter().filter_map(|entry| entry.process.clone()))
+            .collect();
+        let is_named = |text: &str| named.iter().any(|named| named.contains(text));
+        let hide_name = |text: &mut String| {
+            if !is_named(text) {
+                secrets.hide(text);
+            }
+        };
+        let hidden = |owner: &Owner| {
+            let mut owner = owner.clone();
+            owner.executable.iter_mut().for_each(hide_name);
+            hide_name(&mut owner.name);
+            owner
+        };
+        for LocatedFinding { finding, line, .. } in &mut self.findings {
+            let names: BTreeSet<String> =
+                finding.owners.iter().map(|owner| owner.shown().to_owned()).collect();
+            // What is quoted there beside the names of processes are the first bytes of an answer.
+            if !names.iter().any(|name| is_named(name) && secrets.hidden(name) != *name) {
+                hide(&mut finding.message);
+                hide(&mut finding.help);
+            }
+            hide(line);
+            finding.owners = finding.owners.iter().map(hidden).collect();
+        }
+        for socket in self.ledger.iter_mut().flat_map(|row| &mut row.listening) {
+            if let Owners::Processes(owners) = &mut socket.owners {
+                *owners = owners.iter().map(hidden).collect();
+            }
+        }
     }
 
     /// The exit status that this record alone calls for.

@@ -25,13 +25,13 @@ use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
 
 use crate::{
-    engine::{Engine, EngineError, Image, Progress, PullPolicy, Scene, chain},
-    foreign::Foreign,
+    engine::{Engine, EngineError, Image, Progress, PullPolicy, Scene, chain, patience},
     judgement::{Verdict, judge},
     look::{Eyes, LookError, Scout, Seen, Sighting},
     observation::Observation,
     record::{EngineName, LONGEST_GAP, LeftBehind, Reason, Record, Timeline},
     rule::{Level, Rule},
+    secrets::Secrets,
     spec::{Scan, Spec, Subject},
 };
 
@@ -68,6 +68,7 @@ pub enum LookFrom {
 pub struct Session {
     options: Options,
     progress: Progress,
+    secrets: Arc<Secrets>,
     engine: OnceCell<Result<Engine, Arc<EngineError>>>,
     /// This process's own eyes, once they were seen to work.
     here: OnceCell<Result<Seen, LookError>>,
@@ -140,6 +141,7 @@ impl Session {
         Self {
             options,
             progress,
+            secrets: Arc::default(),
             engine: OnceCell::new(),
             here: OnceCell::new(),
             scout: OnceCell::new(),
@@ -170,12 +172,15 @@ impl Session {
     pub async fn check(&self, spec: &Spec) -> Record {
         let (begun, started) = (Instant::now(), Timestamp::now());
         let spec = self.overridden(spec);
+        for (name, value) in secrets(&spec) {
+            self.secrets.keep(name, value);
+        }
         let mut record =
             match AssertUnwindSafe(self.check_unless_broken(&spec)).catch_unwind().await {
                 Ok(record) => record,
                 Err(panic) => self.broken(&spec, panic.as_ref()),
             };
-        hide_secrets(&spec, &mut record);
+        record.hide(&self.secrets, &spec);
         record.started = Some(started);
         record.took = begun.elapsed();
         record
@@ -243,7 +248,11 @@ impl Session {
     /// Removes what was made for all specs together, and tells what could not be.
     pub async fn close(&self) -> Vec<LeftBehind> {
         match self.engine.get() {
-            Some(Ok(engine)) => engine.clear().await,
+            Some(Ok(engine)) => {
+                let mut left = engine.clear().await;
+                left.iter_mut().for_each(|left| self.secrets.hide(&mut left.what));
+                left
+            }
             Some(Err(_)) | None => Vec::new(),
         }
     }
@@ -276,7 +285,8 @@ impl Session {
     async fn engine(&self) -> Result<&Engine, EngineError> {
         let connect = || async {
             let asked = self.options.engine.as_deref();
-            let connected = Engine::connect(asked, Arc::clone(&self.progress)).await;
+            let (progress, secrets) = (Arc::clone(&self.progress), Arc::clone(&self.secrets));
+            let connected = Engine::connect(asked, progress, secrets).await;
             if let Ok(engine) = &connected {
                 let name = engine.name();
                 let line = format!(
@@ -318,7 +328,7 @@ impl Session {
         }
         let start = || async {
             let (input, output) = engine.start_helper().await.map_err(Stop::from)?;
-            let eyes = Eyes::Far(Arc::new(Scout::new(input, output)));
+            let eyes = Eyes::Far(Arc::new(Scout::new(input, output, patience())));
             eyes.control().await.map_err(Stop::from)?;
             Ok(eyes)
         };
@@ -358,7 +368,7 @@ impl Session {
             }
             Ok(Err(stop)) => {
                 stopped(&mut record, spec, notes.partial.as_ref(), &stop);
-                if matches!(&stop, Stop::Engine(error) if error.is_deadline()) {
+                if is_deadline(&stop) {
                     engine.note_stalled();
                 }
                 is_blind = cannot_see(&stop);
@@ -375,6 +385,7 @@ impl Session {
         if let Some(container) = container
             && record.log.is_empty()
             && !was_interrupted
+            && !engine.is_stalled()
             && log_would_help(&record)
         {
             record.log = scene.log(&container).await;
@@ -391,6 +402,15 @@ const TRIES: u32 = 3;
 fn was_interrupted(record: &Record) -> bool {
     let gap = record.evidence.as_ref().map(|evidence| evidence.longest_gap);
     record.verdict == Verdict::Inconclusive && gap.is_some_and(|gap| gap > LONGEST_GAP)
+}
+
+/// Whether the engine let a deadline pass.
+fn is_deadline(stop: &Stop) -> bool {
+    match stop {
+        Stop::Engine(error) => error.is_deadline(),
+        Stop::Shared(stop) => is_deadline(stop),
+        Stop::Look(_) => false,
+    }
 }
 
 /// Whether somebody beside the container might see what could not be seen from here. What was seen
@@ -454,33 +474,15 @@ fn reason(stop: &Stop) -> Reason {
     }
 }
 
-/// Hides the values of the spec's environments and build arguments in what others said.
-fn hide_secrets(spec: &Spec, record: &mut Record) {
-    /// What is shorter would make the rest unreadable.
-    const SHORTEST: usize = 6;
+/// Every value that the spec keeps secret: of environments and build arguments.
+fn secrets(spec: &Spec) -> impl Iterator<Item = (&String, &String)> {
     let runs = spec.needs.iter().map(|companion| &companion.run).chain([&spec.run]);
     let subjects = spec.needs.iter().map(|companion| &companion.subject).chain([&spec.subject]);
     let args = subjects.filter_map(|subject| match subject {
-        Subject::Build(build) => Some(build.args.values()),
+        Subject::Build(build) => Some(&build.args),
         Subject::Image(_) | Subject::Archive(_) | Subject::Container(_) => None,
     });
-    let secrets: Vec<String> = runs
-        .flat_map(|run| run.env.values())
-        .chain(args.flatten())
-        .filter(|value| value.chars().count() >= SHORTEST)
-        .flat_map(|value| [value.clone(), Foreign(value).to_string()])
-        .collect();
-    let hide = |text: &mut String| {
-        for secret in &secrets {
-            if text.contains(secret.as_str()) {
-                *text = text.replace(secret.as_str(), "***");
-            }
-        }
-    };
-    record.log.iter_mut().for_each(hide);
-    if let Some(reason) = &mut record.reason {
-        hide(&mut reason.message);
-    }
+    runs.map(|run| &run.env).chain(args).flatten()
 }
 
 fn internal(panic: &(dyn Any + Send)) -> Reason {

@@ -25,7 +25,8 @@ use super::{
     context,
     error::{Cause, EngineError},
     reaper,
-    sweep::remove_image,
+    scene::removing,
+    sweep::{image_left, remove_image},
 };
 use crate::{foreign::shown, record::LeftBehind, spec::Platform};
 
@@ -148,10 +149,16 @@ async fn import(docker: &Docker, file: PathBuf, entry: Entry) -> Result<(), Caus
 /// Removes a tag of ours; the image goes with it unless something else names it.
 pub(super) async fn unload(engine: &Engine, loaded: Loaded) -> Option<LeftBehind> {
     let Loaded { tag, pending } = loaded;
-    if let Some(pending) = pending {
-        let _ = timeout(STALLS, pending).await;
+    let settled = match pending {
+        Some(pending) => timeout(removing(), pending).await.is_ok(),
+        None => true,
+    };
+    let left = remove_image(engine, &tag).await;
+    if left.is_none() && !settled {
+        // It may yet appear: then the reaper finds it.
+        return Some(image_left(engine, &tag, "the engine has not said what became of it"));
     }
-    remove_image(engine, &tag).await
+    left
 }
 
 /// The image of an archive that is meant.

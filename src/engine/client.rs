@@ -27,7 +27,10 @@ use super::{
     scene::Made,
     ssh, sweep,
 };
-use crate::record::{EngineName, LeftBehind};
+use crate::{
+    record::{EngineName, LeftBehind},
+    secrets::Secrets,
+};
 
 /// How long the engine may take to answer that it is there.
 const HELLO: Duration = Duration::from_secs(5);
@@ -39,7 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PATIENCE_VARIABLE: &str = "DOCKER_CLIENT_TIMEOUT";
 
 /// How long an ordinary request may take.
-pub(super) fn patience() -> Duration {
+#[must_use]
+pub fn patience() -> Duration {
     static PATIENCE_SAID: OnceLock<Duration> = OnceLock::new();
     *PATIENCE_SAID.get_or_init(|| {
         let said = std::env::var(PATIENCE_VARIABLE).ok();
@@ -51,7 +55,7 @@ pub(super) fn patience() -> Duration {
 /// How long everything that was made for a spec, or for the run, may take to be removed. Less if the
 /// engine has just let a deadline pass; the reaper goes on when this is over.
 pub(super) fn clearing(is_stalled: bool) -> Duration {
-    Duration::from_secs(if is_stalled { 10 } else { 90 })
+    Duration::from_secs(if is_stalled { 6 } else { 90 })
 }
 
 /// Who is told of long work: a spec's name and a line about it.
@@ -65,6 +69,8 @@ pub struct Engine {
     /// The labels of everything that is made.
     pub(super) labels: HashMap<String, String>,
     pub(super) progress: Progress,
+    /// What must not be shown.
+    pub(super) secrets: Arc<Secrets>,
     /// Images that were resolved, so that two specs of one image pull or build it once.
     pub(super) images: Mutex<HashMap<String, Arc<OnceCell<Image>>>>,
     pub(super) reaper: OnceCell<Option<reaper::Reaper>>,
@@ -99,7 +105,11 @@ impl Engine {
     /// # Errors
     ///
     /// If what was asked for cannot be reached, or nothing was asked for and nothing answers.
-    pub async fn connect(asked: Option<&str>, progress: Progress) -> Result<Self, EngineError> {
+    pub async fn connect(
+        asked: Option<&str>,
+        progress: Progress,
+        secrets: Arc<Secrets>,
+    ) -> Result<Self, EngineError> {
         let home = std::env::home_dir();
         let environment = Environment {
             variable: |name: &str| std::env::var(name).ok(),
@@ -108,11 +118,11 @@ impl Engine {
             uid: rustix::process::getuid().as_raw(),
         };
         match environment.find(asked)? {
-            Found::Asked(endpoint) => Self::at(endpoint, progress).await,
+            Found::Asked(endpoint) => Self::at(endpoint, progress, secrets).await,
             Found::Sockets { there, mut tried } => {
                 let mut first_error = None;
                 for endpoint in there {
-                    match Self::at(endpoint, Arc::clone(&progress)).await {
+                    match Self::at(endpoint, Arc::clone(&progress), Arc::clone(&secrets)).await {
                         Ok(engine) => return Ok(engine),
                         Err(error) => first_error = first_error.or(Some(error)),
                     }
@@ -123,7 +133,7 @@ impl Engine {
                     && !matches!(first_error, Some(EngineError::Permission { .. }))
                 {
                     let (endpoint, service) = podman::start().await?;
-                    let mut engine = Self::at(endpoint, progress).await?;
+                    let mut engine = Self::at(endpoint, progress, secrets).await?;
                     engine.service = Some(service);
                     return Ok(engine);
                 }
@@ -132,7 +142,11 @@ impl Engine {
         }
     }
 
-    async fn at(endpoint: Endpoint, progress: Progress) -> Result<Self, EngineError> {
+    async fn at(
+        endpoint: Endpoint,
+        progress: Progress,
+        secrets: Arc<Secrets>,
+    ) -> Result<Self, EngineError> {
         let docker = open(&endpoint).map_err(|error| cannot_reach(&endpoint, error))?;
         let limit = if endpoint.url.starts_with("ssh://") { HELLO_FAR } else { HELLO };
         let version = timeout(limit, docker.version())
@@ -168,6 +182,7 @@ impl Engine {
             endpoint,
             maker,
             progress,
+            secrets,
             images: Mutex::default(),
             reaper: OnceCell::new(),
             swept: OnceCell::new(),
@@ -213,7 +228,8 @@ impl Engine {
     }
 
     /// Whether it let a deadline pass, and has not answered since.
-    pub(super) fn is_stalled(&self) -> bool {
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
         self.is_stalled.load(Ordering::Relaxed)
     }
 
@@ -279,7 +295,8 @@ impl Engine {
 
     /// Tells of long work.
     pub(super) fn tell(&self, spec: &str, line: &str) {
-        (self.progress)(spec, &crate::foreign::shown(line, 500));
+        let line = self.secrets.hidden(line);
+        (self.progress)(spec, &crate::foreign::shown(&line, 500));
     }
 }
 
@@ -294,6 +311,11 @@ pub(super) async fn request<T>(
         Ok(Err(error)) => Err(EngineError::Request { what: what.into(), cause: Box::new(error) }),
         Err(_) => Err(EngineError::Deadline { what: what.into(), limit }),
     }
+}
+
+/// An answer that cannot be one to what was asked.
+pub(super) fn untrue(what: String, why: &str) -> EngineError {
+    EngineError::Request { what, cause: why.into() }
 }
 
 /// Whether the engine says that there is no such thing.

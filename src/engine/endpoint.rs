@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{error::EngineError, ssh::Destination};
+use crate::foreign::without_credentials;
 
 /// An engine's address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ impl Endpoint {
                 Some((_, host)) => format!("{scheme}://{host}"),
                 None => self.url.clone(),
             },
-            None => self.url.clone(),
+            None => without_credentials(&self.url),
         }
     }
 }
@@ -110,6 +111,11 @@ impl<V: Fn(&str) -> Option<String>> Environment<'_, V> {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
         if rest.is_empty() {
             return Err(wrong("nothing follows the scheme"));
+        }
+        let user = rest.rsplit_once('@').map_or("", |(user, _)| user);
+        if scheme == "ssh" && user.contains(':') {
+            // It would stand in the arguments of `ssh`, for every user of the machine to read.
+            return Err(wrong("`ssh` takes no password in a URL; use a key or an agent"));
         }
         let certificates = match scheme {
             "ssh" => Destination::parse(url).map(|_| None).map_err(wrong)?,
@@ -313,10 +319,13 @@ mod tests {
             (Some("npipe:////./pipe/docker"), vec![]),
             (Some("docker.sock"), vec![]),
             (None, vec![("DOCKER_HOST", "unix://")]),
+            (None, vec![("DOCKER_HOST", "ssh://me:secret@host")]),
+            (None, vec![("DOCKER_HOST", "me:secret@host:2375")]),
             (None, vec![("DOCKER_CONTEXT", "nowhere")]),
         ] {
             let chosen = chosen(asked, &variables, &sockets);
             assert!(chosen.starts_with("error: cannot use the engine endpoint"), "{chosen}");
+            assert!(!chosen.contains("secret"), "{chosen}");
         }
     }
 

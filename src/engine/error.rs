@@ -326,10 +326,11 @@ impl Unfit {
 /// An error and its causes in one line, safe to print: what others said is escaped and cut.
 #[must_use]
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = foreign::shown(&error.to_string(), 600);
+    let shown = |text: &str| foreign::shown(&foreign::without_credentials(text), 600);
+    let mut text = shown(&error.to_string());
     let mut cause = error.source();
     while let Some(error) = cause {
-        let said = foreign::shown(error.to_string().trim(), 600);
+        let said = shown(error.to_string().trim());
         // Some libraries repeat their cause in their own message.
         if !said.is_empty() && !text.ends_with(&said) {
             let _ = write!(text, ": {said}");

@@ -37,7 +37,7 @@ use super::{
     client::{Engine, patience, request},
     error::{Cause, EngineError},
     reaper,
-    scene::{KILL_AT_ONCE, Made, remove_container},
+    scene::{KILL_AT_ONCE, Made, remove_container, removing},
 };
 use crate::record::LeftBehind;
 
@@ -130,7 +130,7 @@ impl Engine {
         let create = async move {
             let created = docker.create_container(Some(options), body).await;
             let _ = done.send(created.map(|_| ()));
-            Ok(())
+            Ok(String::new())
         };
         note(Made::new(name, tokio::spawn(create)));
         let answer = async { answer.await.unwrap_or(Err(Error::RequestTimeoutError)) };
@@ -172,7 +172,7 @@ impl Engine {
         };
         let part = NetworkDisconnectRequest { container, force: Some(true) };
         // If that fails, removing the network says so.
-        let _ = timeout(patience(), self.docker.disconnect_network(network, part)).await;
+        let _ = timeout(removing(), self.docker.disconnect_network(network, part)).await;
     }
 
     /// Removes a guest. If that fails, it is tried once more at the end of the run.

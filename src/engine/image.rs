@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use super::{
     archive, build,
-    client::{Engine, is_missing, patience, request},
+    client::{Engine, is_missing, patience, request, untrue},
     error::{Cause, EngineError},
     scene::Scene,
 };
@@ -122,7 +122,18 @@ impl Engine {
         platform: Option<&Platform>,
     ) -> Result<Image, EngineError> {
         let what = format!("inspect image `{}`", foreign::shown(shown, 120));
-        let seen = request(what, patience(), self.docker.inspect_image(id)).await?;
+        let seen = request(what.clone(), patience(), self.docker.inspect_image(id)).await?;
+        // Podman finds short names under aliases, and those are in none of its answers.
+        let is_named = self.default_runtime.is_some() || is_called(&seen, id);
+        let is_whole = seen.id.as_ref().is_some_and(|id| !id.is_empty())
+            && seen.os.is_some()
+            && seen.architecture.is_some();
+        if !is_whole {
+            return Err(untrue(what, "its answer is not whole"));
+        }
+        if !is_named {
+            return Err(untrue(what, "it answers about another image"));
+        }
         let image = convert(seen, shown)?;
         match platform {
             Some(wanted) if !is_for(image.platform.as_deref(), wanted) => {
@@ -202,12 +213,14 @@ impl Engine {
         let found = tokio::task::spawn_blocking(move || docker_credential::get_credential(&host));
         let why = match timeout(Duration::from_secs(20), found).await.ok().and_then(Result::ok) {
             Some(Ok(DockerCredential::IdentityToken(token))) => {
+                self.secrets.keep("TOKEN", &token);
                 return Some(DockerCredentials {
                     identitytoken: Some(token),
                     ..DockerCredentials::default()
                 });
             }
             Some(Ok(DockerCredential::UsernamePassword(username, password))) => {
+                self.secrets.keep("PASSWORD", &password);
                 return Some(DockerCredentials {
                     username: Some(username),
                     password: Some(password),
@@ -346,6 +359,25 @@ fn convert(seen: ImageInspect, shown: &str) -> Result<Image, EngineError> {
     })
 }
 
+/// Whether the image has the tag, the digest or the beginning of the id that it was asked for by.
+fn is_called(seen: &ImageInspect, asked: &str) -> bool {
+    let id = seen.id.as_deref().unwrap_or_default();
+    // Engines differ in whose hash an id is: the image's, its index's or its configuration's.
+    if asked.starts_with("sha256:") || id.trim_start_matches("sha256:").starts_with(asked) {
+        return true;
+    }
+    if let Some((_, digest)) = asked.split_once('@') {
+        let digests = seen.repo_digests.as_deref().unwrap_or_default();
+        return id == digest
+            || digests.iter().any(|it| it.split_once('@').is_some_and(|(_, it)| it == digest));
+    }
+    let whole = with_tag(asked);
+    let tag = |reference: &str| reference[repository(reference).len()..].to_owned();
+    seen.repo_tags.as_deref().unwrap_or_default().iter().any(|listed| {
+        same_repository(repository(listed), repository(&whole)) && tag(listed) == tag(&whole)
+    })
+}
+
 /// Whether an image for `found` will do where `wanted` is stated. Where either names no variant,
 /// the variant does not count.
 fn is_for(found: Option<&str>, wanted: &Platform) -> bool {
@@ -371,6 +403,7 @@ fn repository(reference: &str) -> &str {
 /// `nginx` is short for `docker.io/library/nginx`, and engines differ in which they list.
 fn same_repository(listed: &str, wanted: &str) -> bool {
     let whole = |name: &str| -> String {
+        let name = name.strip_prefix("index.docker.io/").unwrap_or(name);
         let name = name.strip_prefix("docker.io/").unwrap_or(name);
         name.strip_prefix("library/").unwrap_or(name).to_owned()
     };
@@ -403,7 +436,7 @@ mod tests {
     use futures_util::{Stream, StreamExt, stream};
 
     use super::{
-        EngineError, convert, followed, is_cut_short, is_for, registry, repository,
+        EngineError, convert, followed, is_called, is_cut_short, is_for, registry, repository,
         same_repository, with_tag,
     };
     use crate::{socket::Port, spec::Platform};
@@ -503,6 +536,29 @@ mod tests {
         );
         assert_eq!(image.digest, "sha256:2");
         assert_eq!(image.platform.as_deref(), Some("linux/amd64"));
+    }
+
+    #[test]
+    fn an_answer_about_another_image_is_known() {
+        let seen = serde_json::from_str(
+            r#"{"Id":"sha256:c0ffee11","RepoTags":["nginx:1.29","host:5000/a/web:latest"],
+                "RepoDigests":["nginx@sha256:22"]}"#,
+        )
+        .unwrap();
+        for asked in [
+            "nginx:1.29",
+            "docker.io/library/nginx:1.29",
+            "host:5000/a/web",
+            "nginx@sha256:22",
+            "nginx:1.29@sha256:22",
+            "c0ffee",
+            "sha256:c0ffee11",
+        ] {
+            assert!(is_called(&seen, asked), "{asked}");
+        }
+        for asked in ["nginx", "nginx:1.2", "ghcr.io/nginx:1.29", "a/web", "nginx@sha256:33"] {
+            assert!(!is_called(&seen, asked), "{asked}");
+        }
     }
 
     #[test]

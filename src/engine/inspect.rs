@@ -10,7 +10,7 @@ use std::{
 use bollard::models::{ContainerInspectResponse, HealthStatusEnum, PortBinding};
 
 use super::{
-    client::{Engine, patience, request},
+    client::{Engine, patience, request, untrue},
     error::{EngineError, Unfit},
     lenient,
 };
@@ -174,7 +174,9 @@ impl Engine {
     /// If the engine does not answer, or knows no such container.
     pub async fn inspect(&self, container: &str) -> Result<Inspection, EngineError> {
         let what = format!("inspect container `{}`", crate::foreign::shown(container, 80));
-        let response = request(what, patience(), lenient::inspect(&self.docker, container)).await?;
+        let inspect = lenient::inspect(&self.docker, container);
+        let response = request(what.clone(), patience(), inspect).await?;
+        is_about(&response, container).map_err(|why| untrue(what, why))?;
         let mut seen = convert(response);
         // Podman calls every runtime `oci`.
         if seen.runtime.as_deref().is_none_or(|runtime| matches!(runtime, "" | "oci"))
@@ -183,6 +185,28 @@ impl Engine {
             seen.runtime = Some(runtime.clone());
         }
         Ok(seen)
+    }
+}
+
+/// Whether the answer is whole, and about the container of that name or id. What is not said must
+/// not be taken for nothing, nor another container's word for this one's.
+fn is_about(response: &ContainerInspectResponse, asked: &str) -> Result<(), &'static str> {
+    let id = response.id.as_deref().unwrap_or_default();
+    let name = response.name.as_deref().unwrap_or_default();
+    let is_whole = !id.is_empty()
+        && response.state.as_ref().is_some_and(|state| state.running.is_some())
+        && response.network_settings.is_some()
+        && response.host_config.is_some();
+    if !is_whole {
+        return Err("its answer is not whole");
+    }
+    let asked = asked.trim_start_matches('/');
+    // The shortest id that the command line tools print has 12 digits.
+    let is_short = asked.len() >= 12 && id.starts_with(asked);
+    if id == asked || is_short || name.trim_start_matches('/') == asked {
+        Ok(())
+    } else {
+        Err("it answers about another container")
     }
 }
 
@@ -284,7 +308,7 @@ fn published(
 
 #[cfg(test)]
 mod tests {
-    use super::convert;
+    use super::{convert, is_about};
 
     /// Parts of real answers of Docker 20.10, and of Podman 4.3 where it differs.
     fn inspection(json: &str) -> super::Inspection {
@@ -343,6 +367,25 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(at(file.path()).network_namespace(), None);
         assert_eq!(at(std::path::Path::new("/nonexistent")).network_namespace(), None);
+    }
+
+    #[test]
+    fn only_a_whole_answer_about_the_same_container_counts() {
+        let id = "c0ffee".repeat(10);
+        let whole = format!(
+            r#"{{"Id":"{id}","Name":"/web-1","State":{{"Running":true}},"NetworkSettings":{{}},"HostConfig":{{}}}}"#
+        );
+        let check = |json: &str, asked: &str| is_about(&serde_json::from_str(json).unwrap(), asked);
+        for asked in [id.as_str(), &id[..12], "web-1", "/web-1"] {
+            assert_eq!(check(&whole, asked), Ok(()), "{asked}");
+        }
+        for asked in ["web", "web-10", "", "c0ffee", &"deadbeef".repeat(8)] {
+            assert_eq!(check(&whole, asked), Err("it answers about another container"), "{asked}");
+        }
+        for part in ["\"Running\":true", "\"NetworkSettings\":{},", ",\"HostConfig\":{}"] {
+            assert_eq!(check(&whole.replace(part, ""), "web-1"), Err("its answer is not whole"));
+        }
+        assert_eq!(check("{}", "web-1"), Err("its answer is not whole"));
     }
 
     #[test]

@@ -46,11 +46,25 @@ pub async fn wait_for(
 async fn log(engine: &Engine, container: &str, pattern: &Regex) -> Result<(), EngineError> {
     /// A line may be endless: only so much of it is kept.
     const LONGEST_LINE: usize = 64 * 1024;
+    /// A log that is being rotated away may break off; one that never comes is no log.
+    const MOST_FAILURES: usize = 5;
+    let mut failures = 0;
     loop {
         let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
         let mut stream = engine.docker.logs(container, Some(options));
         let mut line: Vec<u8> = Vec::new();
-        while let Some(Ok(output)) = stream.next().await {
+        while let Some(output) = stream.next().await {
+            let output = match output {
+                Ok(output) => output,
+                Err(error) => {
+                    failures += 1;
+                    if failures >= MOST_FAILURES {
+                        let what = "read the container's log".to_owned();
+                        return Err(EngineError::Request { what, cause: Box::new(error) });
+                    }
+                    break;
+                }
+            };
             for &byte in output.into_bytes().iter() {
                 if byte == b'\n' {
                     if pattern.is_match(String::from_utf8_lossy(&line).trim_end_matches('\r')) {

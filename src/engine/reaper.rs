@@ -18,11 +18,13 @@ use std::{
 
 use bollard::{
     Docker,
+    errors::Error,
     query_parameters::{
         ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder,
         RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
     },
 };
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -43,6 +45,8 @@ const VARIABLE: &str = "PORTLID_REAPER";
 const GOOD_BYE: &[u8] = b"good bye";
 /// For how long late creates are looked for. An abandoned create was seen to appear within 3 s.
 const LATE: Duration = Duration::from_secs(12);
+/// How long the engine may take for one thing, before it is asked again.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// After this the reaper ends, whatever is left.
 const LIFETIME: Duration = Duration::from_secs(90);
 
@@ -151,45 +155,68 @@ async fn reap(orders: &Orders) {
     let Ok(docker) = open(&orders.endpoint) else { return };
     let label = format!("{RUN}={}", orders.run);
     let begun = Instant::now();
-    while begun.elapsed() < LATE {
-        let sweep = async {
-            sweep(&docker, &label).await;
-            untag(&docker, &orders.run).await;
-        };
-        let _ = timeout(Duration::from_secs(30), sweep).await;
+    loop {
+        let are_gone = sweep(&docker, &label, &orders.run).await;
+        let are_untagged = untag(&docker, &orders.run).await;
+        // An engine that does not answer now may do so later, and what it was asked for be there.
+        if are_gone && are_untagged && begun.elapsed() >= LATE {
+            return;
+        }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-/// Removes every container and network with the label.
-async fn sweep(docker: &Docker, label: &str) {
-    let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
-    let all = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    for id in lenient::list(docker, all).await.into_iter().flatten().filter_map(|it| it.id) {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        let _ = docker.remove_container(&id, Some(options)).await;
-    }
-    let networks = ListNetworksOptionsBuilder::default().filters(&filters).build();
-    for id in
-        docker.list_networks(Some(networks)).await.into_iter().flatten().filter_map(|it| it.id)
-    {
-        let _ = docker.remove_network(&id).await;
-    }
+/// What the engine answers, if it does so in time. A request that it lost must not keep the next
+/// from being made.
+async fn answer<T>(request: impl Future<Output = Result<T, Error>>) -> Option<T> {
+    timeout(PATIENCE, request).await.ok()?.ok()
 }
 
-/// Removes the tags under which the run loaded archives and its helper.
-async fn untag(docker: &Docker, run: &str) {
+/// Removes every container and network with the label; whether the engine says that there is none.
+async fn sweep(docker: &Docker, label: &str, run: &str) -> bool {
+    // An engine that passes over the filter lists what is not ours.
+    let is_ours = |labels: &Option<HashMap<String, String>>| {
+        labels.as_ref().and_then(|labels| labels.get(RUN)).is_some_and(|it| it == run)
+    };
+    let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+    let all = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let containers = answer(lenient::list(docker, all)).await;
+    let mut is_empty = containers.is_some();
+    let ours = containers.into_iter().flatten().filter(|it| is_ours(&it.labels));
+    let removals = ours.filter_map(|container| container.id).map(|id| async move {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        answer(docker.remove_container(&id, Some(options))).await
+    });
+    is_empty &= join_all(removals).await.is_empty();
+    let networks = ListNetworksOptionsBuilder::default().filters(&filters).build();
+    let networks = answer(docker.list_networks(Some(networks))).await;
+    is_empty &= networks.is_some();
+    let ours = networks.into_iter().flatten().filter(|it| is_ours(&it.labels));
+    for id in ours.filter_map(|network| network.id) {
+        is_empty = false;
+        answer(docker.remove_network(&id)).await;
+    }
+    is_empty
+}
+
+/// Removes the tags under which the run loaded archives and its helper; whether the engine says that
+/// there is none.
+async fn untag(docker: &Docker, run: &str) -> bool {
+    let mut is_empty = true;
     for repository in [archive::REPOSITORY, helper::REPOSITORY] {
         let filters = HashMap::from([("reference".to_owned(), vec![repository.to_owned()])]);
         let images = ListImagesOptionsBuilder::default().filters(&filters).build();
         let ours = format!("{repository}:{run}");
-        let images = docker.list_images(Some(images)).await.unwrap_or_default();
-        for tag in images.into_iter().flat_map(|image| image.repo_tags) {
+        let images = answer(docker.list_images(Some(images))).await;
+        is_empty &= images.is_some();
+        for tag in images.into_iter().flatten().flat_map(|image| image.repo_tags) {
             // Podman puts a registry in front.
             if tag.rsplit('/').next().is_some_and(|tag| tag.starts_with(&ours)) {
+                is_empty = false;
                 let options = RemoveImageOptionsBuilder::default().build();
-                let _ = docker.remove_image(&tag, Some(options), None).await;
+                answer(docker.remove_image(&tag, Some(options), None)).await;
             }
         }
     }
+    is_empty
 }

@@ -8,7 +8,6 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -26,7 +25,7 @@ use futures_util::{StreamExt, future::join_all};
 use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
-    client::{Engine, clearing, is_missing, patience, request},
+    client::{Engine, clearing, is_missing, patience, request, untrue},
     error::{EngineError, Unfit, chain},
     image::Image,
     inspect::Inspection,
@@ -61,8 +60,9 @@ pub struct Scene<'a> {
 #[derive(Debug)]
 pub(super) struct Made {
     name: String,
-    /// The request that makes it, until it is answered. It goes on even if nobody waits for it.
-    pending: Option<JoinHandle<Result<(), Error>>>,
+    /// The request that makes it, until it is answered with an id. It goes on even if nobody waits
+    /// for it.
+    pending: Option<JoinHandle<Result<String, Error>>>,
     /// A container's anonymous volumes.
     volumes: Vec<String>,
 }
@@ -74,14 +74,14 @@ impl Made {
     }
 
     /// Something that is being asked for.
-    pub(super) fn new(name: &str, pending: JoinHandle<Result<(), Error>>) -> Self {
+    pub(super) fn new(name: &str, pending: JoinHandle<Result<String, Error>>) -> Self {
         Self { name: name.to_owned(), pending: Some(pending), volumes: Vec::new() }
     }
 
-    /// Waits for the answer. Whoever is dropped while waiting leaves the request to
+    /// Waits for the answer, an id. Whoever is dropped while waiting leaves the request to
     /// [`settle`](Self::settle).
-    async fn answer(&mut self, what: &str) -> Result<(), EngineError> {
-        let Some(pending) = &mut self.pending else { return Ok(()) };
+    async fn answer(&mut self, what: &str) -> Result<String, EngineError> {
+        let Some(pending) = &mut self.pending else { return Ok(String::new()) };
         let answer =
             request(what, patience(), async { pending.await.unwrap_or_else(broken) }).await;
         // An answered request must not be waited for a second time; one that is late must be.
@@ -102,7 +102,7 @@ impl Made {
 }
 
 /// A request whose task broke: nothing is known of it.
-fn broken(_: tokio::task::JoinError) -> Result<(), Error> {
+fn broken(_: tokio::task::JoinError) -> Result<String, Error> {
     Err(Error::RequestTimeoutError)
 }
 
@@ -151,7 +151,7 @@ impl<'a> Scene<'a> {
             ..NetworkCreateRequest::default()
         };
         let docker = engine.docker.clone();
-        let create = async move { docker.create_network(config).await.map(|_| ()) };
+        let create = async move { docker.create_network(config).await.map(|made| made.id) };
         self.networks.push(Made::new(&name, tokio::spawn(create)));
         if let Some(made) = self.networks.last_mut() {
             made.answer("create a network").await?;
@@ -199,25 +199,22 @@ impl<'a> Scene<'a> {
         let body = body(engine, image, run, network, publish)?;
         let docker = engine.docker.clone();
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let id = Arc::new(OnceLock::new());
-        let answered = Arc::clone(&id);
-        let create = async move {
-            let created = docker.create_container(Some(options), body).await?;
-            // Nobody else sets it.
-            let _ = answered.set(created.id);
-            Ok(())
-        };
+        let create =
+            async move { docker.create_container(Some(options), body).await.map(|made| made.id) };
         self.containers.push(Made::new(&name, tokio::spawn(create)));
-        if let Some(made) = self.containers.last_mut() {
-            made.answer("create the container").await?;
-        }
-        if let Some(id) = id.get() {
-            made(id);
-        }
+        let id = match self.containers.last_mut() {
+            Some(made) => made.answer("create the container").await?,
+            None => String::new(),
+        };
+        made(&id);
         let since = Instant::now();
         request("start the container", patience(), engine.docker.start_container(&name, None))
             .await?;
         let inspection = engine.inspect(&name).await?;
+        if inspection.id != id {
+            let what = format!("inspect container `{name}`");
+            return Err(untrue(what, "it answers about another container than it made"));
+        }
         if let Some(made) = self.containers.last_mut() {
             made.volumes.clone_from(&inspection.anonymous_volumes);
         }
@@ -263,7 +260,10 @@ impl<'a> Scene<'a> {
             self.containers.iter().map(|made| container_left(engine, &made.name, &why));
         let networks = self.networks.iter().map(|made| network_left(engine, &made.name, &why));
         let all = containers.chain(networks).collect();
-        timeout(limit, self.clear_all()).await.unwrap_or(all)
+        timeout(limit, self.clear_all()).await.unwrap_or_else(|_| {
+            engine.note_stalled();
+            all
+        })
     }
 
     async fn clear_all(self) -> Vec<LeftBehind> {
@@ -282,7 +282,7 @@ impl<'a> Scene<'a> {
 }
 
 /// How long removing one thing may take, all tries together.
-fn removing() -> Duration {
+pub(super) fn removing() -> Duration {
     patience().min(Duration::from_secs(20))
 }
 
@@ -418,40 +418,41 @@ pub(super) async fn remove_container(engine: &Engine, mut made: Made) -> Vec<Lef
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         let removal = engine.docker.remove_container(&name, Some(options));
         let removed = request("remove the container", removing(), removal).await;
-        if let Err(error) = &removed
-            && !is_missing(error)
-            && Instant::now() >= deadline
-        {
-            return left_behind(&chain(error));
-        }
-        match engine.inspect(&name).await {
+        let why = match engine.inspect(&name).await {
             Err(error) if is_missing(&error) && settled => break,
             // It may yet appear: then the reaper finds it.
             Err(error) if is_missing(&error) => {
                 return left_behind("the engine has not said what became of it");
             }
-            // Another removal is under way, or the engine is slow: look again.
-            Ok(_) | Err(_) if Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            Ok(_) => return left_behind("it is still there"),
-            Err(error) => return left_behind(&chain(&error)),
+            Ok(_) => still_there(&removed),
+            Err(error) => chain(&error),
+        };
+        // Another removal is under way, or the engine is slow: look again.
+        if Instant::now() >= deadline {
+            return left_behind(&why);
         }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let mut left = Vec::new();
     for volume in volumes {
-        let inspect = engine.docker.inspect_volume(&volume);
-        match request("inspect the volume", removing(), inspect).await {
-            Err(error) if is_missing(&error) => {}
-            Ok(_) | Err(_) => left.push(LeftBehind {
-                what: format!("volume `{volume}`"),
-                remove_with: format!("{} volume rm {volume}", engine.name().name),
-            }),
-        }
+        let why = loop {
+            let inspect = engine.docker.inspect_volume(&volume);
+            match request("inspect the volume", removing(), inspect).await {
+                Err(error) if is_missing(&error) => break None,
+                Ok(_) => break Some("it is still there".to_owned()),
+                Err(error) if Instant::now() >= deadline => break Some(chain(&error)),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        };
+        left.extend(why.map(|why| LeftBehind {
+            what: format!("volume `{}`: {why}", foreign::shown(&volume, 80)),
+            remove_with: format!("{} volume rm {volume}", engine.name().name),
+        }));
     }
     left
 }
 
+/// Removes a network, and verifies that it is gone.
 pub(super) async fn remove_network(engine: &Engine, mut made: Made) -> Option<LeftBehind> {
     let settled = made.settle().await;
     let name = made.name;
@@ -459,17 +460,28 @@ pub(super) async fn remove_network(engine: &Engine, mut made: Made) -> Option<Le
     let deadline = Instant::now() + removing();
     loop {
         let removal = engine.docker.remove_network(&name);
-        match request("remove the network", removing(), removal).await {
-            Ok(()) => return None,
+        let removed = request("remove the network", removing(), removal).await;
+        let inspect = engine.docker.inspect_network(&name, None);
+        let why = match request("inspect the network", removing(), inspect).await {
             Err(error) if is_missing(&error) && settled => return None,
             Err(error) if is_missing(&error) => {
                 return left_behind("the engine has not said what became of it");
             }
-            // "has active endpoints": a container's end takes a moment to be known.
-            Err(_) if Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            Err(error) => return left_behind(&chain(&error)),
+            Ok(_) => still_there(&removed),
+            Err(error) => chain(&error),
+        };
+        // "has active endpoints": a container's end takes a moment to be known.
+        if Instant::now() >= deadline {
+            return left_behind(&why);
         }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Why something is still there after the engine was asked to remove it.
+pub(super) fn still_there<T>(removed: &Result<T, EngineError>) -> String {
+    match removed {
+        Ok(_) => "it is still there".to_owned(),
+        Err(error) => chain(error),
     }
 }

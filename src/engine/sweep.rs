@@ -3,7 +3,11 @@
 //! Only what carries portlid's labels, has a name that portlid gives, and was made by a process
 //! that has surely ended. What a live run owns is never touched, nor what only looks alike.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::HashMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use bollard::{
     Docker,
@@ -22,7 +26,7 @@ use super::{
     helper,
     labels::{Here, Maker, RUN},
     lenient, podman,
-    scene::{Made, remove_container, remove_network},
+    scene::{Made, remove_container, remove_network, removing, still_there},
 };
 use crate::{foreign::shown, record::LeftBehind};
 
@@ -185,16 +189,31 @@ async fn images(docker: &Docker, with_builds: bool) -> Result<Vec<ImageSummary>,
     Ok(lists?.into_iter().flatten().collect())
 }
 
-/// Removes a tag of ours; the image goes with it unless something else names it.
+/// Removes a tag of ours, and verifies that it is gone; the image goes with it unless something else
+/// names it.
 pub(super) async fn remove_image(engine: &Engine, tag: &str) -> Option<LeftBehind> {
-    let options = RemoveImageOptionsBuilder::default().build();
-    let removal = engine.docker.remove_image(tag, Some(options), None);
-    match request("remove the image", patience(), removal).await {
-        Ok(_) => None,
-        Err(error) if is_missing(&error) => None,
-        Err(error) => Some(LeftBehind {
-            what: format!("image `{tag}`: {}", chain(&error)),
-            remove_with: format!("{} image rm {tag}", engine.name().name),
-        }),
+    let deadline = Instant::now() + removing();
+    loop {
+        let options = RemoveImageOptionsBuilder::default().build();
+        let removal = engine.docker.remove_image(tag, Some(options), None);
+        let removed = request("remove the image", removing(), removal).await;
+        let inspect = engine.docker.inspect_image(tag);
+        let why = match request("inspect the image", removing(), inspect).await {
+            Err(error) if is_missing(&error) => return None,
+            Ok(_) => still_there(&removed),
+            Err(error) => chain(&error),
+        };
+        if Instant::now() >= deadline {
+            return Some(image_left(engine, tag, &why));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// An image of ours that could not be removed.
+pub(super) fn image_left(engine: &Engine, tag: &str, why: &str) -> LeftBehind {
+    LeftBehind {
+        what: format!("image `{tag}`: {why}"),
+        remove_with: format!("{} image rm {tag}", engine.name().name),
     }
 }

@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 
 use super::observe::{View, target};
 use crate::{
+    engine::patience,
     look::{self, Eyes, Scout, Vigil},
     observation::Spoken,
     socket::Port,
@@ -53,7 +54,7 @@ impl View<'_, '_> {
         else {
             return Vec::new();
         };
-        let scout = Scout::new(input, output);
+        let scout = Scout::new(input, output, patience());
         let spoken = join_all(asked.iter().map(|&(port, wanted)| {
             let answer = scout.ask(&look::LOOPBACK, port, Some(wanted), look::ASK_WITHIN);
             async move { (port, answer.await) }

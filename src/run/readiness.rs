@@ -149,11 +149,18 @@ pub(super) async fn companion(
 /// Its end shows in many ways: a process that is gone, a file of it that is no longer there, an
 /// address that nobody answers for.
 pub(super) async fn why_gone(engine: &Engine, running: &Running, error: LookError) -> Stop {
+    /// The engine may be what stands still: it was waited for long enough.
+    const ANSWERS: Duration = Duration::from_secs(5);
     // Where the process is surely gone, the engine is given a moment to notice.
     let after = if is_gone(&error) {
         ended(engine, running).await
     } else {
-        engine.inspect(&running.inspection.id).await
+        let inspect = engine.inspect(&running.inspection.id);
+        let Ok(after) = timeout(ANSWERS, inspect).await else {
+            engine.note_stalled();
+            return error.into();
+        };
+        after
     };
     match after {
         Ok(after) if !after.life.is_running => exited(running, &after).into(),

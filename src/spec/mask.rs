@@ -26,6 +26,10 @@ pub(super) fn masked(text: &str, secrets: &HashSet<String>) -> String {
             shown = shown.replace(secret.as_str(), &hidden(secret));
         }
     }
+    for password in crate::foreign::credentials(&shown).into_iter().rev() {
+        let stars = hidden(&shown[password.clone()]);
+        shown.replace_range(password, &stars);
+    }
     shown
 }
 

@@ -9,7 +9,7 @@ const LONGEST: usize = 80;
 
 /// Foreign text as a message may hold it.
 pub(super) fn escaped(text: &str) -> String {
-    foreign::shown(text, LONGEST)
+    foreign::shown(&foreign::without_credentials(text), LONGEST)
 }
 
 /// The text in backticks, as messages name things.

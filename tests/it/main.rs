@@ -24,6 +24,8 @@ mod liar;
 mod library;
 /// What is left behind, by whatever end.
 mod lifecycle;
+/// An engine that lies, stalls and breaks off.
+mod lying;
 /// What answers a neighbour, and what does not.
 mod neighbour;
 /// Images that come from a registry.
@@ -40,6 +42,8 @@ mod remote;
 mod reports;
 /// The look from a helper container.
 mod scout;
+/// Values that must never be shown.
+mod secrets;
 /// Everything that listens.
 mod sockets;
 /// What is looked at: images, archives, builds, running containers.

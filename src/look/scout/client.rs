@@ -31,7 +31,7 @@ use crate::{
     spec::Speaks,
 };
 
-/// How long an ordinary request may take. The machine of the engine may be busy.
+/// How long an ordinary request may take at most. The machine of the engine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A line longer than this is not of the scout.
 const LONGEST_LINE: usize = 256 * 1024 * 1024;
@@ -100,12 +100,14 @@ impl Shared {
 }
 
 impl Scout {
-    /// Speaks to a scout over its input and output. Must be called within a tokio runtime.
+    /// Speaks to a scout over its input and output; `patience` is how long a request to the engine
+    /// may take, through which all this goes. Must be called within a tokio runtime.
     pub fn new(
         input: impl AsyncWrite + Send + Unpin + 'static,
         output: impl Stream<Item = Bytes> + Send + Unpin + 'static,
+        patience: Duration,
     ) -> Self {
-        Self::with_limits(input, output, PATIENCE, LONGEST_LINE)
+        Self::with_limits(input, output, patience.min(PATIENCE), LONGEST_LINE)
     }
 
     fn with_limits(
