@@ -47,6 +47,9 @@ const ARGUMENT: &str = "__portlid-scout";
 /// The repository of the helper's image.
 pub(super) const REPOSITORY: &str = "portlid-scout";
 
+/// Ten times the weight of an ordinary container.
+const CPU_SHARES: i64 = 10_240;
+
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
 /// Says that this executable looks at [`is_helper`] first thing.
@@ -81,6 +84,8 @@ impl Engine {
         let sees = HostConfig {
             pid_mode: Some("host".to_owned()),
             cap_add: Some(vec!["SYS_PTRACE".to_owned(), "DAC_READ_SEARCH".to_owned()]),
+            // It needs little, but that little at once, however busy the machine is.
+            cpu_shares: Some(CPU_SHARES),
             ..HostConfig::default()
         };
         self.run_helper(&name, sees, |made| {

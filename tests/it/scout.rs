@@ -149,7 +149,7 @@ fn without_it_nothing_passes() {
                 let owner = labels.get("dev.portlid.owner");
                 owner.is_some_and(|owner| owner.split(':').nth(1) == Some(&pid.to_string()))
             });
-            if is_ours && container.image.is_some_and(|it| it.starts_with("portlid-scout")) {
+            if is_ours && container.image.is_some_and(|it| it.contains("portlid-scout")) {
                 docker
                     .kill_container(
                         &container.id.unwrap(),
