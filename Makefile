@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` shows what portlid does, `make test` checks this repository.
-.PHONY: help demo test engine chaos accuracy steady matrix
+.PHONY: help demo test engine chaos accuracy steady matrix fuzz
 .DEFAULT_GOAL := help
 
 help: ## List these targets
@@ -30,6 +30,16 @@ steady: engine ## Look at one image again and again: the same verdict each time 
 
 matrix: ## Run the integration suite against every engine that is there, and print a table
 	@.ci/matrix
+
+fuzz: ## Feed rubbish to every parser, each for T seconds (default 60); needs `cargo install cargo-fuzz`
+	@# Without a sanitizer for memory: there is no unsafe code. cargo-fuzz needs flags of a nightly compiler.
+	RUSTC_BOOTSTRAP=1 cargo fuzz build --sanitizer none
+	@mkdir -p fuzz/target/found
+	@for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list); do \
+		echo "fuzz: $$target"; mkdir -p "fuzz/target/found/$$target"; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$$target" "fuzz/target/found/$$target" "fuzz/corpus/$$target" \
+			-- -max_total_time=$(or $(T),60) -max_len=16384 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 || exit 1; \
+	done
 
 engine: ## Make sure of a container engine and the base image, and nothing else
 	@.ci/base-image

@@ -17,6 +17,8 @@ mod client;
 mod context;
 mod endpoint;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod helper;
 mod image;
 mod inspect;

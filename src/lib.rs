@@ -45,6 +45,10 @@ pub mod run;
 #[cfg(feature = "testcontainers")]
 pub mod testcontainers;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use judgement::judge;
 pub use observation::Observation;
 pub use spec::Spec;

@@ -33,6 +33,8 @@ mod error;
 mod eyes;
 #[cfg(test)]
 mod fixture;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod glance;
 mod http;
 mod inside;

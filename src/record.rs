@@ -2,7 +2,12 @@
 
 mod evidence;
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use jiff::{Timestamp, civil::Date};
 use sha2::{Digest, Sha256};
@@ -164,15 +169,16 @@ impl Record {
         self.verdict = judgement.verdict();
         // A rule may be broken and something else be open: both are told.
         self.reason = Reason::of(&judgement.open);
+        let mut places = Places { spec, known: HashMap::new() };
         self.findings = judgement
             .findings
             .into_iter()
             .map(|finding| {
-                let location = spec.locate(finding.place);
-                LocatedFinding { location, line: spec.line(location.line), finding }
+                let (location, line) = places.of(finding.place).clone();
+                LocatedFinding { location, line, finding }
             })
             .collect();
-        self.ledger = ledger(spec, seen);
+        self.ledger = ledger(seen, &mut places);
     }
 
     /// Hides what must not be shown in everything that others said.
@@ -328,8 +334,25 @@ pub struct LeftBehind {
     pub remove_with: String,
 }
 
+/// Where places stand in the spec's file. Each is looked for once: that costs a parse of the file,
+/// and an image can declare every port there is.
+struct Places<'a> {
+    spec: &'a Spec,
+    known: HashMap<Place, (Location, String)>,
+}
+
+impl Places<'_> {
+    fn of(&mut self, place: Place) -> &(Location, String) {
+        self.known.entry(place).or_insert_with(|| {
+            let location = self.spec.locate(place);
+            (location, self.spec.line(location.line))
+        })
+    }
+}
+
 /// Joins the four views: one row per port that any of them knows, and per required port.
-fn ledger(spec: &Spec, seen: &Observation) -> Vec<LedgerRow> {
+fn ledger(seen: &Observation, places: &mut Places<'_>) -> Vec<LedgerRow> {
+    let spec = places.spec;
     let mut ports: BTreeSet<Port> = seen.ports();
     ports.extend(spec.required().map(|(_, port)| port));
     ports
@@ -355,7 +378,7 @@ fn ledger(spec: &Spec, seen: &Observation) -> Vec<LedgerRow> {
                 reachable: seen.scan.answer(port),
                 listening: sockets().filter(|it| !it.is_engine_resolver()).cloned().collect(),
                 lost: seen.lost.get(&port).copied(),
-                entry_line: entry.map(|(index, _)| spec.locate(Place::Entry(index)).line),
+                entry_line: entry.map(|(index, _)| places.of(Place::Entry(index)).0.line),
                 allowance: entry.map_or_else(Allowance::default, |(_, entry)| Allowance {
                     why: entry.why.clone(),
                     owner: entry.owner.clone(),

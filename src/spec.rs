@@ -14,12 +14,14 @@ mod locate;
 mod mask;
 mod merge;
 mod model;
+#[cfg(test)]
+mod mutations;
 mod problem;
 mod raw;
 mod services;
 mod shown;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod validate;

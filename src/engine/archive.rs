@@ -39,6 +39,12 @@ const LARGEST_INDEX: u64 = 4 * 1024 * 1024;
 /// All of them together are not larger than this.
 const LARGEST_INDEXES: u64 = 64 * 1024 * 1024;
 
+/// More files than an image can have: names take memory too, and pack well.
+const MOST_FILES: usize = 100_000;
+/// More images than an index can mean. Indexes that name each other again and again would take
+/// forever.
+const MOST_NAMED: usize = 10_000;
+
 /// One image in a Docker archive, as `manifest.json` lists it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -178,7 +184,10 @@ fn id_of(config: &[u8]) -> String {
 
 /// The archive's bytes, unpacked if they are packed.
 fn open(path: &Path) -> io::Result<tar::Archive<Box<dyn Read>>> {
-    let mut file = File::open(path)?;
+    unpacked(File::open(path)?)
+}
+
+fn unpacked(mut file: impl Read + Seek + 'static) -> io::Result<tar::Archive<Box<dyn Read>>> {
     let mut magic = Vec::new();
     file.by_ref().take(6).read_to_end(&mut magic)?;
     let others: [(&str, &[u8]); 3] =
@@ -202,9 +211,16 @@ fn name_of<R: Read>(entry: &tar::Entry<'_, R>) -> io::Result<String> {
 
 /// Reads the indexes and chooses the one image that is meant.
 fn choose(path: &Path, platform: Option<&Platform>) -> Result<Chosen, Cause> {
+    choose_from(open(path)?, platform)
+}
+
+fn choose_from(
+    mut archive: tar::Archive<Box<dyn Read>>,
+    platform: Option<&Platform>,
+) -> Result<Chosen, Cause> {
     let mut small: HashMap<String, Vec<u8>> = HashMap::new();
     let mut sum = 0;
-    for (number, entry) in open(path)?.entries()?.enumerate() {
+    for (number, entry) in archive.entries()?.enumerate() {
         let mut entry = match entry {
             // What the library says of bytes that are no tar is of no use.
             Err(error) if number == 0 && error.kind() == io::ErrorKind::Other => {
@@ -212,6 +228,9 @@ fn choose(path: &Path, platform: Option<&Platform>) -> Result<Chosen, Cause> {
             }
             entry => entry?,
         };
+        if number >= MOST_FILES {
+            return Err("it holds more than 100,000 files: it is no image".into());
+        }
         let name = name_of(&entry)?;
         let may_be_index = name.ends_with(".json") || name.starts_with("blobs/");
         if may_be_index && entry.size() <= LARGEST_INDEX && entry.header().entry_type().is_file() {
@@ -229,7 +248,7 @@ fn choose(path: &Path, platform: Option<&Platform>) -> Result<Chosen, Cause> {
     } else if let Some(index) = small.get("index.json") {
         let index: Index = serde_json::from_slice(index)?;
         let mut entries = Vec::new();
-        images(&small, &index, 0, &mut entries)?;
+        images(&small, &index, 0, &mut 0, &mut entries)?;
         entries
     } else {
         return Err("it holds neither `manifest.json` nor `index.json`".into());
@@ -260,9 +279,14 @@ fn images(
     small: &HashMap<String, Vec<u8>>,
     index: &Index,
     depth: usize,
+    named: &mut usize,
     entries: &mut Vec<Entry>,
 ) -> Result<(), Cause> {
     for descriptor in &index.manifests {
+        *named += 1;
+        if *named > MOST_NAMED {
+            return Err("its indexes name more than 10,000 images".into());
+        }
         let Some(bytes) = small.get(&blob(&descriptor.digest)?) else {
             return Err(format!("`{}` is named, but not there", descriptor.digest).into());
         };
@@ -282,7 +306,7 @@ fn images(
                 });
             }
         } else if depth < 4 {
-            images(small, &serde_json::from_slice(bytes)?, depth + 1, entries)?;
+            images(small, &serde_json::from_slice(bytes)?, depth + 1, named, entries)?;
         }
     }
     Ok(())
@@ -334,6 +358,15 @@ fn send(
         }
     }
     Ok(())
+}
+
+/// Any bytes as an archive.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(bytes: impl Read + Seek + 'static) {
+    let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
+    if let Ok(archive) = unpacked(bytes) {
+        let _ = choose_from(archive, Some(&platform));
+    }
 }
 
 #[cfg(test)]
@@ -408,6 +441,16 @@ mod tests {
         assert!(choose(&path, Some(&platform("s390x"))).is_err());
         let error = choose(&path, None).unwrap_err().to_string();
         assert!(error.contains("2 images"), "{error}");
+    }
+
+    /// A thousand times a thousand times a thousand: each step would be quick, all of them not.
+    #[test]
+    fn indexes_that_name_each_other_without_end_are_refused() {
+        let named = vec![r#"{"digest":"sha256:11"}"#; 1000].join(",");
+        let index = format!(r#"{{"manifests":[{named}]}}"#);
+        let (_folder, path) = archive(&[("index.json", &index), ("blobs/sha256/11", &index)]);
+        let error = choose(&path, None).unwrap_err().to_string();
+        assert_eq!(error, "its indexes name more than 10,000 images");
     }
 
     #[test]

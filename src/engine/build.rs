@@ -213,7 +213,7 @@ async fn logins(engine: &Engine, spec: &str, build: &Build) -> HashMap<String, D
 
 /// What may be a registry in a Dockerfile: the hub, and every host in `FROM`, `from=` and `ARG`,
 /// whose values may be put together to a reference.
-fn registries(dockerfile: &str, args: &BTreeMap<String, String>) -> BTreeSet<String> {
+pub(super) fn registries(dockerfile: &str, args: &BTreeMap<String, String>) -> BTreeSet<String> {
     let is_host = |host: &str| {
         (host.contains(['.', ':']) || host == "localhost")
             && host.starts_with(|it: char| it.is_ascii_alphanumeric())

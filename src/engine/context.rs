@@ -118,6 +118,12 @@ fn walk(
     Ok(())
 }
 
+/// Whether a `.dockerignore` of that text leaves `path` out.
+#[cfg(fuzzing)]
+pub(super) fn leaves_out(text: &str, path: &Path) -> bool {
+    Ignored::parse(text, "Dockerfile").is_ok_and(|ignored| ignored.leaves_out(path))
+}
+
 /// What `.dockerignore` says.
 struct Ignored {
     /// In the order of the file: the last that matches decides.

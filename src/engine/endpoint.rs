@@ -6,6 +6,7 @@
 //! What was asked for is used or refused; nothing stands in for it.
 
 use std::{
+    collections::HashMap,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -140,38 +141,17 @@ impl<V: Fn(&str) -> Option<String>> Environment<'_, V> {
     }
 
     fn context_name(&self) -> Result<Option<(String, String)>, EngineError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Config {
-            current_context: Option<String>,
-        }
         if let Some(name) = self.set("DOCKER_CONTEXT") {
             return Ok(Some((name, "`DOCKER_CONTEXT`".to_owned())));
         }
         let file = self.docker_config().join("config.json");
         // One that is not there, or is somebody else's, asks for nothing.
         let Ok(text) = std::fs::read(&file) else { return Ok(None) };
-        let config: Config =
-            serde_json::from_slice(&text).map_err(|error| EngineError::Endpoint {
-                endpoint: "the current context".to_owned(),
-                from: format!("`{}`", file.display()),
-                why: format!("the file cannot be read: {error}"),
-            })?;
-        let name = config.current_context.filter(|name| !name.is_empty());
-        Ok(name.map(|name| (name, "the current context of the Docker CLI".to_owned())))
+        Ok(current_context(&text, &file)?
+            .map(|name| (name, "the current context of the Docker CLI".to_owned())))
     }
 
     fn context(&self, name: &str, from: &str) -> Result<Endpoint, EngineError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Meta {
-            endpoints: std::collections::HashMap<String, Host>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Host {
-            host: Option<String>,
-        }
         let wrong = |why: String| EngineError::Endpoint {
             endpoint: name.to_owned(),
             from: from.to_owned(),
@@ -189,13 +169,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<'_, V> {
             }
             _ => wrong(format!("its file cannot be read: {error}")),
         })?;
-        let meta: Meta = serde_json::from_slice(&text)
-            .map_err(|error| wrong(format!("its file cannot be read: {error}")))?;
-        let url = meta
-            .endpoints
-            .get("docker")
-            .and_then(|endpoint| endpoint.host.clone())
-            .ok_or_else(|| wrong("it names no Docker endpoint".to_owned()))?;
+        let url = host_of_context(&text).map_err(wrong)?;
         let mut endpoint = self.endpoint(&url, &format!("context `{name}`"))?;
         let certificates = contexts.join("tls").join(&folder).join("docker");
         if certificates.is_dir() {
@@ -231,6 +205,39 @@ impl<V: Fn(&str) -> Option<String>> Environment<'_, V> {
             .collect();
         Found::Sockets { there, tried }
     }
+}
+
+/// The context that the text of the Docker CLI's `config.json` names, if it names one.
+pub(super) fn current_context(text: &[u8], file: &Path) -> Result<Option<String>, EngineError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Config {
+        current_context: Option<String>,
+    }
+    let config: Config = serde_json::from_slice(text).map_err(|error| EngineError::Endpoint {
+        endpoint: "the current context".to_owned(),
+        from: format!("`{}`", file.display()),
+        why: format!("the file cannot be read: {error}"),
+    })?;
+    Ok(config.current_context.filter(|name| !name.is_empty()))
+}
+
+/// The endpoint's host in the text of a context's `meta.json`; the error says what is wrong.
+pub(super) fn host_of_context(text: &[u8]) -> Result<String, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Meta {
+        endpoints: HashMap<String, Host>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Host {
+        host: Option<String>,
+    }
+    let meta: Meta = serde_json::from_slice(text)
+        .map_err(|error| format!("its file cannot be read: {error}"))?;
+    let docker = meta.endpoints.get("docker").and_then(|endpoint| endpoint.host.clone());
+    docker.ok_or_else(|| "it names no Docker endpoint".to_owned())
 }
 
 #[cfg(test)]

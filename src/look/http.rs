@@ -44,7 +44,7 @@ async fn status(address: SocketAddr, path: &str) -> Option<u16> {
 }
 
 /// The status in `HTTP/1.1 200 OK`.
-fn status_of(head: &[u8]) -> Option<u16> {
+pub(super) fn status_of(head: &[u8]) -> Option<u16> {
     let head = std::str::from_utf8(head).ok()?;
     let rest = head.strip_prefix("HTTP/1.")?;
     rest.get(2..5)?.parse().ok()

@@ -158,16 +158,7 @@ fn sockets(process: &Process, wanted: &BTreeSet<u64>) -> Result<BTreeSet<u64>, H
 
 /// The process as the container sees it; `None` if it cannot be read, mostly because it has ended.
 fn owner(process: &Process, own_users: Option<u64>) -> Option<Owner> {
-    let status = process.text("status").ok()?;
-    let field = |name: &str| {
-        let mut lines = status.split(|byte| *byte == b'\n');
-        let line = lines.find_map(|line| line.strip_prefix(name.as_bytes()))?;
-        std::str::from_utf8(line).ok()
-    };
-    // One number for each nested namespace, the innermost last. Old kernels have no such line.
-    let pid = field("NStgid:").and_then(|pids| pids.split_ascii_whitespace().last()?.parse().ok());
-    // Real, effective, saved, filesystem.
-    let uid = field("Uid:")?.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    let (pid, uid) = numbers(&process.text("status").ok()?)?;
     let same_users = own_users.is_some() && process.namespace("ns/user").ok() == own_users;
     let uid = if same_users {
         uid
@@ -186,12 +177,26 @@ fn owner(process: &Process, own_users: Option<u64>) -> Option<Owner> {
     })
 }
 
+/// The process id in the innermost namespace, if the kernel tells it, and the effective user.
+pub(super) fn numbers(status: &[u8]) -> Option<(Option<u32>, u32)> {
+    let field = |name: &str| {
+        let mut lines = status.split(|byte| *byte == b'\n');
+        let line = lines.find_map(|line| line.strip_prefix(name.as_bytes()))?;
+        std::str::from_utf8(line).ok()
+    };
+    // One number for each nested namespace, the innermost last. Old kernels have no such line.
+    let pid = field("NStgid:").and_then(|pids| pids.split_ascii_whitespace().last()?.parse().ok());
+    // Real, effective, saved, filesystem.
+    let uid = field("Uid:")?.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some((pid, uid))
+}
+
 /// The kernel's default for a user that has no number in a namespace (`overflowuid`).
 const NOBODY: u32 = 65534;
 
 /// The number that user `outside` has inside a user namespace, by the namespace's `uid_map`:
 /// lines of first inside, first outside, count. See user_namespaces(7).
-fn inside(map: &str, outside: u32) -> Option<u32> {
+pub(super) fn inside(map: &str, outside: u32) -> Option<u32> {
     map.lines().find_map(|line| {
         let mut numbers = line.split_ascii_whitespace().map(|word| word.parse::<u32>().ok());
         let (first_inside, first_outside, count) =

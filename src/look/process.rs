@@ -7,7 +7,7 @@
 //! A process may outlive its first thread. Then the kernel says of the process that it is a zombie
 //! and shows nothing of it; all of it is to be had from the folder of a thread that goes on.
 
-mod life;
+pub(super) mod life;
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use self::life::{FILE, Life, parse_life, runs, text_at};
-mod identity;
+pub(super) mod identity;
 
 use self::identity::identify;
 use super::{

@@ -9,7 +9,7 @@
 
 mod client;
 mod server;
-mod wire;
+pub(super) mod wire;
 
 pub use client::{FarWatch, Scout};
 pub use server::serve;

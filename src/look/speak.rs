@@ -4,7 +4,7 @@
 //! kilobytes are read. An answer of another protocol than the wanted one is an answer too: it tells
 //! what the port speaks instead.
 
-mod words;
+pub(super) mod words;
 
 use std::{
     net::{IpAddr, SocketAddr},

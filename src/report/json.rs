@@ -1,5 +1,7 @@
 //! The JSON report, version 1. Changes only add.
 //!
+//! Foreign names are escaped here as everywhere: reports are printed into logs, whole or by parts.
+//!
 //! The types here are the wire format and nothing else: the crate's own types may change, these
 //! may only grow.
 
@@ -11,6 +13,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    foreign::Foreign,
     observation::{Answer, Owner, Owners, Socket},
     record::{Evidence, LedgerRow, LeftBehind, LocatedFinding, Record, RunRecord},
     report::words::moment,
@@ -167,7 +170,7 @@ pub fn json(run: &RunRecord) -> String {
 }
 
 fn spec(record: &Record) -> Spec<'_> {
-    let file = record.file.display().to_string();
+    let file = Foreign(&record.file.display().to_string()).to_string();
     Spec {
         name: &record.name,
         spec_digest: &record.spec_digest,
@@ -209,7 +212,7 @@ fn finding<'a>(located: &'a LocatedFinding, file: &str) -> FindingRow<'a> {
         port: finding.port,
         address: finding.addresses.first().copied(),
         addresses: &finding.addresses,
-        process: (!processes.is_empty()).then(|| processes.join(", ")),
+        process: (!processes.is_empty()).then(|| Foreign(&processes.join(", ")).to_string()),
         owners: finding.owners.iter().map(owner).collect(),
         first_seen_ms: finding.first_seen.map(milliseconds),
         file: file.to_owned(),
@@ -249,8 +252,8 @@ fn socket(socket: &Socket) -> SocketRow {
 fn owner(owner: &Owner) -> OwnerRow {
     OwnerRow {
         pid: owner.pid,
-        process: owner.executable.clone(),
-        name: owner.name.clone(),
+        process: owner.executable.as_deref().map(|name| Foreign(name).to_string()),
+        name: Foreign(&owner.name).to_string(),
         uid: owner.uid,
     }
 }

@@ -110,7 +110,7 @@ pub struct Source {
 }
 
 /// A place in a spec that a finding points at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// The key `expose`.
     Expose,

@@ -1,11 +1,12 @@
-//! What the tests of this stage share: read one text as a spec, without any file.
+//! What the tests of this stage and the fuzzer share: read one text as a spec, without any file.
+#![cfg_attr(fuzzing, allow(dead_code, unreachable_pub, reason = "the tests use the rest"))]
 
 use std::{path::Path, rc::Rc, sync::Arc};
 
 use crate::spec::{
     fault::Faults,
-    model::{Source, Spec},
-    problem::Problem,
+    model::{Place as At, Source, Spec},
+    problem::{Problem, render},
     raw,
     validate::{Place, validate},
 };
@@ -70,4 +71,37 @@ pub(super) fn check_hint(text: &str, expected: &str, hint: &str) {
     };
     assert_eq!(line(problem), expected, "in:\n{text}");
     assert_eq!(problem.hint.as_deref(), Some(hint), "in:\n{text}");
+}
+
+/// Whatever the text: a spec or a problem, never a panic, and nothing foreign or secret is shown.
+pub(super) fn survives(text: &str) {
+    match read(text) {
+        Ok(spec) => {
+            for index in 0..spec.expose.len() {
+                let at = spec.locate(At::Entry(index));
+                assert!(at.line <= text.split('\n').count());
+            }
+        }
+        Err(found) => {
+            assert!(!found.is_empty(), "neither a spec nor a problem");
+            for problem in &found {
+                let at = problem.location.expect("a place");
+                let line = text.split('\n').nth(at.line - 1).unwrap_or_default();
+                assert!(at.column <= line.chars().count() + 1, "{problem:?}");
+            }
+            let shown = render(&found, false);
+            let is_clean = shown.chars().all(|it| it == '\n' || !it.is_control());
+            assert!(is_clean, "{shown:?}");
+        }
+    }
+}
+
+/// Any bytes as a spec.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && text.len() <= raw::LARGEST_FILE
+    {
+        survives(text);
+    }
 }

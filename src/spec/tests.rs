@@ -9,7 +9,7 @@ use crate::{
     spec::{
         Location, Place,
         problem::render,
-        testing::{SECRET, check, problems, read},
+        testing::{SECRET, check, problems, read, survives},
     },
 };
 
@@ -266,29 +266,6 @@ fn color_is_asked_for() {
     assert!(!render(&problems, false).contains('\u{1b}'));
     assert!(render(&problems, true).contains('\u{1b}'));
     assert_eq!(render(&[], true), "");
-}
-
-/// Whatever the text: a spec or a problem, never a panic, and nothing foreign or secret is shown.
-fn survives(text: &str) {
-    match read(text) {
-        Ok(spec) => {
-            for index in 0..spec.expose.len() {
-                let at = spec.locate(Place::Entry(index));
-                assert!(at.line <= text.split('\n').count());
-            }
-        }
-        Err(found) => {
-            assert!(!found.is_empty(), "neither a spec nor a problem");
-            for problem in &found {
-                let at = problem.location.unwrap();
-                let line = text.split('\n').nth(at.line - 1).unwrap_or_default();
-                assert!(at.column <= line.chars().count() + 1, "{problem:?}");
-            }
-            let shown = render(&found, false);
-            let is_clean = shown.chars().all(|it| it == '\n' || !it.is_control());
-            assert!(is_clean, "{shown:?}");
-        }
-    }
 }
 
 /// Pieces that YAML and the spec language are made of.

@@ -61,6 +61,11 @@ const LONGEST_NAME: usize = 100;
 
 /// Whether a word is a key of the language, at any level.
 pub(super) fn is_key(word: &str) -> bool {
+    keys().any(|key| key == word)
+}
+
+/// Every key of the language; those of several levels are there several times.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
     let levels = [
         KEYS,
         DEFAULTS_KEYS,
@@ -70,7 +75,7 @@ pub(super) fn is_key(word: &str) -> bool {
         run::KEYS,
         subject::BUILD_KEYS,
     ];
-    levels.iter().any(|keys| keys.contains(&word))
+    levels.into_iter().flatten().copied()
 }
 
 /// Reads a spec: the tree of its file, with the defaults merged under it.

@@ -18,6 +18,8 @@ mod cli;
 mod engine;
 /// A fluent runner of the executable.
 mod harness;
+/// Images that mean harm.
+mod hostile;
 /// An engine that lies.
 mod liar;
 /// The library, on containers that testcontainers started.

@@ -43,7 +43,7 @@ pub(super) fn identify(process: &Process, container: &str) -> Result<Identity, L
 /// Whether something is mounted from a folder of that name: the fourth field of a line of
 /// `mountinfo` is the mount's root in its file system, see `proc_pid_mountinfo(5)`. The fifth, where
 /// it is mounted, says nothing: the host sees containers' mounts in such folders too.
-fn is_mounted_from(mounts: &[u8], folder: &str) -> bool {
+pub(in crate::look) fn is_mounted_from(mounts: &[u8], folder: &str) -> bool {
     let folder = format!("/{folder}/");
     mounts.split(|byte| *byte == b'\n').any(|line| {
         let root = line.split(|byte| *byte == b' ').nth(3).unwrap_or_default();

@@ -31,7 +31,7 @@ const PF_EXITING: u32 = 0x4;
 /// The third field is the state, the ninth the kernel's flags, the 22nd the start. The second is the
 /// name in brackets, which may hold anything, brackets and blanks included: so the fields are counted
 /// from its end.
-pub(super) fn parse_life(text: &[u8]) -> Option<Life> {
+pub(in crate::look) fn parse_life(text: &[u8]) -> Option<Life> {
     let end = text.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(&text[end + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();

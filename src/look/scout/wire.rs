@@ -17,7 +17,7 @@ use crate::{
 /// A line to the scout.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Request {
+pub(in crate::look) struct Request {
     /// Chosen by the asker; the answer carries it. A watch keeps the number of its beginning.
     pub(super) id: u64,
     pub(super) what: What,
@@ -25,7 +25,7 @@ pub(super) struct Request {
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum What {
+pub(in crate::look) enum What {
     /// Whether the eyes work.
     Control,
     /// Whether the target can be seen.
@@ -53,7 +53,7 @@ pub(super) enum What {
 /// A line from the scout.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) enum Line {
+pub(in crate::look) enum Line {
     /// The answer to the request of that number.
     Answer { id: u64, answer: Result<Answer, LookError> },
     /// What is true of that watch at the moment.
@@ -62,7 +62,7 @@ pub(super) enum Line {
 
 /// What is answered.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Answer {
+pub(in crate::look) enum Answer {
     Done,
     Control(Seen),
     Sighting(Sighting),

@@ -4,7 +4,7 @@ use crate::spec::Speaks;
 
 /// What is said first to a server that speaks this; `None` if the server speaks first, or if
 /// nothing needs to be said.
-pub(super) fn opening(speaks: Speaks) -> Option<Vec<u8>> {
+pub(in crate::look) fn opening(speaks: Speaks) -> Option<Vec<u8>> {
     match speaks {
         Speaks::Http => Some(HTTP.to_vec()),
         Speaks::Tls => Some(client_hello()),
@@ -48,7 +48,7 @@ pub(super) const DNS: [u8; 17] = [
 
 /// What a server's first bytes give away, whatever it was asked. `None`: nothing that is known, or
 /// not enough yet.
-pub(super) fn recognise(answer: &[u8]) -> Option<Speaks> {
+pub(in crate::look) fn recognise(answer: &[u8]) -> Option<Speaks> {
     let redis: [&[u8]; 6] = [b"+PONG", b"-NOAUTH", b"-ERR", b"-DENIED", b"-LOADING", b"-NOPERM"];
     let is_http1 = answer.starts_with(b"HTTP/1.") || answer.starts_with(b"HTTP/0.9");
     if is_http1 || is_http2(answer) {
@@ -74,7 +74,7 @@ pub(super) fn recognise(answer: &[u8]) -> Option<Speaks> {
 
 /// The same for an answer to the [`opening`] of `asked`, which some answers need to make sense:
 /// PostgreSQL's is a single letter, and DNS's is known by the query's id.
-pub(super) fn recognise_reply(asked: Speaks, answer: &[u8]) -> Option<Speaks> {
+pub(in crate::look) fn recognise_reply(asked: Speaks, answer: &[u8]) -> Option<Speaks> {
     match asked {
         Speaks::Postgres if matches!(answer, [b'S' | b'N']) => Some(Speaks::Postgres),
         // A server that answers with a header has another version; the same one is an echo.
@@ -85,22 +85,22 @@ pub(super) fn recognise_reply(asked: Speaks, answer: &[u8]) -> Option<Speaks> {
 }
 
 /// Whether a datagram answers our query: the same id, and the bit QR. Refusing is an answer too.
-pub(super) fn is_dns(message: &[u8]) -> bool {
+pub(in crate::look) fn is_dns(message: &[u8]) -> bool {
     message.len() >= 12 && message[..2] == DNS[..2] && message[2] & 0x80 != 0
 }
 
 /// Whether a greeting may be SMTP's. FTP greets with the same number: only `EHLO` tells.
-pub(super) fn may_be_smtp(greeting: &[u8]) -> bool {
+pub(in crate::look) fn may_be_smtp(greeting: &[u8]) -> bool {
     greeting.starts_with(b"220 ") || greeting.starts_with(b"220-")
 }
 
 /// Whether the answer to [`EHLO`] is SMTP's: the greeting's words may come before it.
-pub(super) fn is_smtp(answer: &[u8]) -> bool {
+pub(in crate::look) fn is_smtp(answer: &[u8]) -> bool {
     answer.starts_with(b"250 ") || answer.starts_with(b"250-")
 }
 
 /// Whether an HTTP answer is 400: what a TLS server may say to one who does not speak TLS.
-pub(super) fn is_bad_request(answer: &[u8]) -> bool {
+pub(in crate::look) fn is_bad_request(answer: &[u8]) -> bool {
     answer.starts_with(b"HTTP/1.") && answer.get(8..12) == Some(b" 400")
 }
 

@@ -24,6 +24,8 @@ use crate::spec::{
 
 /// More than this is most likely the wrong folder.
 const MOST_FILES: usize = 10_000;
+/// So is what holds more files and folders than this: somebody named `/`.
+const MOST_ENTRIES: usize = 1_000_000;
 
 /// What was found. Each path is absolute, and its folder canonical.
 #[derive(Debug, Default)]
@@ -43,10 +45,16 @@ pub(super) fn search(current: &Path, paths: &[PathBuf]) -> Found {
         found: Found::default(),
         seen: HashSet::new(),
         folders: HashSet::new(),
+        entries: 0,
         is_full: false,
     };
     for path in paths {
         search.named(path);
+    }
+    if search.is_full {
+        // Nothing is started anyway: reading thousands of files would only keep people waiting.
+        search.found.specs.clear();
+        search.found.passed_over.clear();
     }
     search.found
 }
@@ -60,6 +68,9 @@ struct Search<'a> {
     seen: HashSet<PathBuf>,
     /// Canonical paths of folders, so that no circle of links is walked twice.
     folders: HashSet<PathBuf>,
+    /// How many files and folders were met.
+    entries: usize,
+    /// Whether there is more than is looked at.
     is_full: bool,
 }
 
@@ -99,10 +110,16 @@ impl Search<'_> {
     fn add(&mut self, path: PathBuf) {
         if self.found.specs.len() < MOST_FILES {
             self.found.specs.push(path);
-        } else if !self.is_full {
+        } else {
+            self.fill(&path, "more than 10,000 spec files");
+        }
+    }
+
+    /// Gives up.
+    fn fill(&mut self, path: &Path, message: &str) {
+        if !self.is_full {
             self.is_full = true;
-            let hint = "name the folder that holds the specs";
-            self.problem(&path, "more than 10,000 spec files", hint);
+            self.problem(path, message, "name the folder that holds the specs");
         }
     }
 
@@ -110,8 +127,10 @@ impl Search<'_> {
         if self.is_full || !self.folders.insert(folder.to_owned()) {
             return;
         }
-        let entries: std::io::Result<Vec<PathBuf>> = fs::read_dir(folder)
-            .and_then(|entries| entries.map(|entry| entry.map(|it| it.path())).collect());
+        let left = MOST_ENTRIES.saturating_sub(self.entries);
+        let entries: std::io::Result<Vec<PathBuf>> = fs::read_dir(folder).and_then(|entries| {
+            entries.take(left + 1).map(|entry| entry.map(|it| it.path())).collect()
+        });
         let mut entries = match entries {
             Ok(entries) => entries,
             Err(error) => {
@@ -119,12 +138,19 @@ impl Search<'_> {
                 return self.problem(folder, message, "check its permissions");
             }
         };
+        self.entries += entries.len();
+        if self.entries > MOST_ENTRIES {
+            return self.fill(folder, "more than 1,000,000 files and folders");
+        }
         entries.sort();
         let in_context = in_context
             || entries.iter().any(|path| {
                 path.file_name().is_some_and(|it| it == "Dockerfile" || it == "Containerfile")
             });
         for path in entries {
+            if self.is_full {
+                return;
+            }
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name == "_defaults.yml" {
                 let hint = "name it `_defaults.yaml`";

@@ -147,6 +147,7 @@ fn only_regular_files_in_utf_8_and_of_a_sane_size_are_read() {
     let repository = Repository::new(&[]);
     repository.write("specs/big.yaml", " ".repeat(256 * 1024 + 1));
     repository.write("specs/latin.yaml", b"image: x\n# \xe9\n");
+    repository.write("specs/utf-16.yaml", b"\xff\xfei\0m\0a\0g\0e\0:\0 \0x\0\n\0");
     repository.write("specs/folder.yaml/x.txt", "");
     let root = repository.root();
     let _socket = UnixListener::bind(root.join("specs/socket.yaml")).unwrap();
@@ -159,6 +160,7 @@ fn only_regular_files_in_utf_8_and_of_a_sane_size_are_read() {
         "specs/big.yaml:this is larger than 256 KiB",
         "specs/latin.yaml:this is not UTF-8 (line 2)",
         "specs/socket.yaml:this is no regular file, not a spec",
+        "specs/utf-16.yaml:this is not UTF-8 (line 1)",
     ]);
     let loaded = repository.load(&["/dev/null", "/dev/zero"]);
     assert_eq!(
@@ -177,6 +179,20 @@ fn a_fifo_does_not_hang() {
     let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
     assert!(made.success());
     repository.check(&["specs/fifo.yaml:this is no regular file, not a spec"]);
+}
+
+/// Whoever named the wrong folder is told so, and soon: none of the files is read.
+#[test]
+fn more_files_than_anybody_writes_are_no_specs() {
+    let repository = Repository::new(&[("specs/0.yaml", "what is read is a problem")]);
+    let root = repository.root().join("specs");
+    for file in 1..=10_000 {
+        fs::File::create(root.join(format!("{file}.yaml"))).unwrap();
+    }
+    let loaded = repository.load(&["specs"]);
+    let [problem] = lines(&loaded).try_into().unwrap();
+    assert!(problem.ends_with(":more than 10,000 spec files"), "{problem}");
+    assert!(loaded.specs.is_empty());
 }
 
 #[test]
