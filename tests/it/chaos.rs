@@ -5,7 +5,10 @@
 use std::{
     collections::HashMap,
     process::Child,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     thread::{scope, sleep},
     time::{Duration, Instant},
 };
@@ -110,7 +113,9 @@ impl LookAlikes {
             label(&all),
         ];
         let docker = engine::docker();
-        let mine = std::process::id();
+        // Two tests of this process make some at the same time.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mine = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         engine::runtime().block_on(async {
             let mut containers = Vec::new();
             for (index, labels) in labels.iter().enumerate() {

@@ -257,8 +257,9 @@ fn invented(case: &Case, ledger: &Ledger<'_>, is_finished: bool, difference: &mu
             difference.invented.push(format!("{port} on {address}"));
         }
     }
-    if clients > case.clients {
-        difference.invented.push(format!("{} clients", clients - case.clients));
+    let most = case.clients + case.momentary;
+    if clients > most {
+        difference.invented.push(format!("{} clients", clients - most));
     }
     if is_finished && clients < case.clients {
         difference.missed.push(format!("{} clients", case.clients - clients));

@@ -139,6 +139,8 @@ pub(super) struct Case {
     pub(super) sockets: Vec<Planned>,
     /// Clients' sockets: unconnected UDP, on ports that the kernel chooses.
     pub(super) clients: usize,
+    /// Sockets that are a client's for the moment between being bound and being connected.
+    pub(super) momentary: usize,
     entries: Vec<(String, Allowed)>,
     /// Steps that open nothing that accepts traffic, and clients.
     others: Vec<String>,
@@ -152,6 +154,7 @@ impl Case {
             number,
             sockets: sockets(&mut dice, first_opens),
             clients: 0,
+            momentary: 0,
             entries: Vec::new(),
             others: Vec::new(),
             is_full: dice.percent(25),
@@ -177,6 +180,7 @@ impl Case {
             self.clients += 1;
         }
         for index in 0..dice.between(0, 3) {
+            self.momentary += 1;
             self.others.push(format!("talk:127.0.0.1:{}@{}", 9 + index, dice.between(50, 500)));
             self.others.push(format!("bound:0.0.0.0:{}@0", RESERVED + 10 + index as u16));
             self.others.push(format!("pair:127.0.0.1:{FIRST}@{}", first_opens + 1));
