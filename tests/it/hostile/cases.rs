@@ -50,9 +50,9 @@ fn with(run: &'static str, case: Case) -> Case {
 }
 
 /// What an image is. It listens on port 80 unless its configuration has it do something else.
+#[expect(clippy::needless_pass_by_value, reason = "every caller writes it where it is used")]
 fn is(
     name: &'static str,
-    #[expect(clippy::needless_pass_by_value, reason = "every caller writes it where it is used")]
     changes: Value,
     spec: &'static str,
     verdict: &'static str,
