@@ -197,11 +197,18 @@ impl AsyncWrite for Dialed {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.input).poll_write(context, bytes)
+        match ready!(Pin::new(&mut self.input).poll_write(context, bytes)) {
+            // It has ended before it took anything: reading tells what it said of that.
+            Err(_) if !self.has_answered => Poll::Ready(Ok(bytes.len())),
+            written => Poll::Ready(written),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.input).poll_flush(context)
+        match ready!(Pin::new(&mut self.input).poll_flush(context)) {
+            Err(_) if !self.has_answered => Poll::Ready(Ok(())),
+            flushed => Poll::Ready(flushed),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -228,6 +228,19 @@ impl LookError {
         }
     }
 
+    /// Whether what had been seen before may have been seen of another container.
+    #[must_use]
+    pub fn doubts_identity(&self) -> bool {
+        matches!(
+            self,
+            Self::Unverified { .. }
+                | Self::Stranger { .. }
+                | Self::SharedNamespace { .. }
+                | Self::Recycled { .. }
+                | Self::Moved { .. }
+        )
+    }
+
     /// Reading `path` failed with `cause`.
     pub(super) fn unreadable(path: impl Into<String>, cause: impl Into<Cause>) -> Self {
         Self::Unreadable { path: path.into(), cause: cause.into() }

@@ -233,12 +233,18 @@ impl View<'_, '_> {
             let published = self.running.inspection.published.clone();
             return Ok((self.observation(sighting, scan.result, published), evidence));
         }
+        let so_far = watch.so_far().await;
         let sighting = match watch.finish().await {
             Ok(sighting) => sighting,
             Err(error) => {
-                if let LookError::Gone { seen, .. } = &error {
-                    notes.watched(seen);
-                    notes.partial = Some(self.partial((**seen).clone()));
+                let seen = match (&error, so_far) {
+                    (LookError::Gone { seen, .. }, _) => Some((**seen).clone()),
+                    (_, Ok(seen)) if !error.doubts_identity() => Some(seen),
+                    _ => None,
+                };
+                if let Some(seen) = seen {
+                    notes.watched(&seen);
+                    notes.partial = Some(self.partial(seen));
                 }
                 return Err(self.why_gone(error).await);
             }
@@ -409,16 +415,7 @@ impl View<'_, '_> {
 
 /// Whether what had been seen before this stop was surely seen of the right container.
 fn counts(stop: &Stop) -> bool {
-    !matches!(
-        stop,
-        Stop::Look(
-            LookError::Unverified { .. }
-                | LookError::Stranger { .. }
-                | LookError::SharedNamespace { .. }
-                | LookError::Recycled { .. }
-                | LookError::Moved { .. }
-        )
-    )
+    !matches!(stop, Stop::Look(error) if error.doubts_identity())
 }
 
 /// Where the look finds a container that was started.

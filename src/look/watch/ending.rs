@@ -3,7 +3,12 @@
 //! Every process of the container is looked through, the tables are held against the kernel's own
 //! counters, and the process must still be the one that was opened, in the same namespace.
 
-use super::{Eyes, Sighting};
+use std::{collections::BTreeSet, net::IpAddr};
+
+use super::{
+    Sighting,
+    eyes::{Eyes, GLANCE},
+};
 use crate::look::error::LookError;
 
 /// How often what may have changed under our eyes is looked at in the end.
@@ -33,11 +38,29 @@ impl Eyes {
             self.read_or_explain()?;
             self.look_up(&self.ledger.pending());
         }
-        let addresses = self.subject.addresses();
-        self.addresses = addresses.map_err(|error| self.explain(error))?;
+        self.addresses = self.read_addresses()?;
         let checked = self.subject.check_wholly();
         checked.map_err(|error| self.explain(error))?;
         Ok(Sighting { longest_gap, ..self.sighting() })
+    }
+
+    /// A process that replaces its program has no files for a moment: then it is tried again.
+    fn read_addresses(&mut self) -> Result<BTreeSet<IpAddr>, LookError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.subject.addresses() {
+                Err(LookError::Unreadable { cause, .. })
+                    if cause.is_missing()
+                        && tries < TRIES
+                        && !self.subject.process().has_ended() =>
+                {
+                    std::thread::sleep(GLANCE);
+                }
+                Err(error) => return Err(self.explain(error)),
+                Ok(addresses) => return Ok(addresses),
+            }
+        }
     }
 
     /// Holds the tables against the kernel's counters: a table that lists fewer sockets than there
