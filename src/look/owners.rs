@@ -49,6 +49,7 @@ pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>
     // network; so is, for a moment, whatever it executes in the container.
     let outside = ["self/ns/net", "1/ns/net"].map(|link| link_number(&proc_root.join(link)));
     let is_elsewhere = |netns: u64| netns != subject.netns() && !outside.contains(&Some(netns));
+    let is_nested = depth(subject.process()) > 1;
     for entry in entries {
         let Ok(entry) = entry else {
             census.complete = false;
@@ -67,12 +68,17 @@ pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>
         };
         let outcome = match membership(&mut process, subject) {
             Ok(Some(netns)) => {
-                census.elsewhere |= is_elsewhere(netns);
-                // Threads can be in different namespaces. One that has ended is in none; a process
-                // whose threads cannot be listed is one whose descriptors cannot be, either.
-                let _ = process.each_thread(|thread| {
-                    census.elsewhere |= network_of(&thread).is_some_and(is_elsewhere);
-                });
+                // An engine's own process comes into the container's network, with one of its
+                // threads, and goes; but no process leaves the process namespace that it is in.
+                if !is_nested || depth(&process) > 1 {
+                    census.elsewhere |= is_elsewhere(netns);
+                    // Threads can be in different namespaces. One that has ended is in none; a
+                    // process whose threads cannot be listed is one whose descriptors cannot be,
+                    // either.
+                    let _ = process.each_thread(|thread| {
+                        census.elsewhere |= network_of(&thread).is_some_and(is_elsewhere);
+                    });
+                }
                 // Wherever it is now, it may hold a socket of the container's.
                 sockets(&process, wanted).and_then(|held| {
                     if !held.is_empty() {
@@ -94,6 +100,16 @@ pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>
         }
     }
     census
+}
+
+/// In how many process namespaces the process has a number, as the looker sees it: one for those of
+/// the host, more in a container. Old kernels do not tell, which counts as one.
+fn depth(process: &Process) -> usize {
+    let status = process.text("status").unwrap_or_default();
+    let mut lines = status.split(|byte| *byte == b'\n');
+    let line = lines.find_map(|line| line.strip_prefix(b"NStgid:"));
+    let numbers = line.map(|line| line.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()));
+    numbers.map_or(1, |numbers| numbers.count().max(1))
 }
 
 /// That something of a process could not be read.

@@ -172,6 +172,22 @@ fn root(binary: &[u8]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
+/// The answer, as soon as there is one that can be read: while Podman removes something, its lists
+/// hold states that Docker does not know, or fail.
+async fn settled<T, F: Future<Output = Result<T, bollard::errors::Error>>>(
+    ask: impl Fn() -> F,
+) -> T {
+    let mut tries = 0;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(_) if tries < 80 => tries += 1,
+            Err(error) => panic!("{error}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    }
+}
+
 /// Containers, networks and images that the portlid process `pid` made and that are still there.
 pub(crate) fn made_by(pid: u32) -> Vec<String> {
     let docker = docker();
@@ -182,9 +198,9 @@ pub(crate) fn made_by(pid: u32) -> Vec<String> {
     };
     runtime().block_on(async {
         let all = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = docker.list_containers(Some(all)).await.unwrap();
+        let containers = settled(|| docker.list_containers(Some(all.clone()))).await;
         let networks = ListNetworksOptionsBuilder::default().filters(&filters).build();
-        let networks = docker.list_networks(Some(networks)).await.unwrap();
+        let networks = settled(|| docker.list_networks(Some(networks.clone()))).await;
         let containers = containers
             .into_iter()
             .filter(|container| of_pid(&container.labels))
@@ -195,7 +211,7 @@ pub(crate) fn made_by(pid: u32) -> Vec<String> {
             .map(|network| format!("network {:?}", network.name));
         // The scout's; images of others are not labelled.
         let images = ListImagesOptionsBuilder::default().filters(&filters).build();
-        let images = docker.list_images(Some(images)).await.unwrap();
+        let images = settled(|| docker.list_images(Some(images.clone()))).await;
         let images = images
             .into_iter()
             .filter(|image| of_pid(&Some(image.labels.clone())))
