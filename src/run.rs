@@ -198,15 +198,17 @@ impl Session {
                 let was_here = self.looks_here(engine);
                 let (record, cannot_see) = self.check_patiently(engine, spec).await;
                 let may_see_more = was_here && self.options.look == LookFrom::Auto;
-                // What is broken is broken, whatever another look at another container sees.
-                if !(cannot_see && may_see_more) || record.verdict == Verdict::Fail {
+                if !(cannot_see && may_see_more) {
                     return record;
                 }
                 // Once more from its beginning, by a scout, who sees from the first moment on.
                 self.is_blind.store(true, Ordering::Relaxed);
-                let (mut again, _) = self.check_patiently(engine, spec).await;
-                again.left_behind.extend(record.left_behind);
-                again
+                let (again, _) = self.check_patiently(engine, spec).await;
+                // What is broken is broken, whatever the scout sees; but it knows more of it.
+                let is_first = record.verdict == Verdict::Fail && again.verdict != Verdict::Fail;
+                let (mut told, other) = if is_first { (record, again) } else { (again, record) };
+                told.left_behind.extend(other.left_behind);
+                told
             }
             Err(error) => Record::inconclusive(spec, reason(&Stop::Engine(error))),
         }
