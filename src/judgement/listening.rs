@@ -40,12 +40,13 @@ fn unlisted(case: &mut Case<'_>, port: Port, sockets: &[&Socket]) {
         sockets.iter().partition(|socket| scope(socket.address) == Scope::Loopback);
     // Clients of UDP-Lite are too rare to be given the benefit of the doubt.
     let is_udp = port.protocol == Protocol::Udp;
-    if reachable.is_empty() {
-    } else if is_udp && case.seen.ephemeral.contains(&port.number) {
+    // On loopback, too: while it is being connected, a client's socket is seen there or on every
+    // address, now so and now so.
+    if is_udp && case.seen.ephemeral.contains(&port.number) {
         let message = format!(
             "{} holds an unconnected UDP socket on {} in the ephemeral range {}-{}",
-            holders(&reachable),
-            addresses(&reachable),
+            holders(sockets),
+            addresses(sockets),
             case.seen.ephemeral.start(),
             case.seen.ephemeral.end(),
         );
@@ -53,10 +54,11 @@ fn unlisted(case: &mut Case<'_>, port: Port, sockets: &[&Socket]) {
                     or give it one below the range"
             .to_owned();
         case.find(
-            Draft::new(Rule::EphemeralUdp, Some(port), Place::Expose, message, help)
-                .about(&reachable),
+            Draft::new(Rule::EphemeralUdp, Some(port), Place::Expose, message, help).about(sockets),
         );
-    } else {
+        return;
+    }
+    if !reachable.is_empty() {
         let message =
             format!("{} {}, and no entry allows it", holders(&reachable), does(port, &reachable));
         let help = how_to_close(port, &reachable);

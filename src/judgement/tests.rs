@@ -484,6 +484,9 @@ fn ephemeral_udp() {
         let seen = seen_with(vec![listens(at, "0.0.0.0")], |seen| seen.declared.clear());
         check(&nothing, &seen, &[expected]);
     }
+    // Wherever it is seen while it is being connected.
+    let inside = seen_with(vec![listens("40000/udp", "127.0.0.1")], |seen| seen.declared.clear());
+    check(&nothing, &inside, &["note ephemeral-udp 40000/udp"]);
     // The range is the namespace's own.
     let narrow = seen_with(vec![listens("40000/udp", "0.0.0.0")], |seen| {
         seen.declared.clear();

@@ -249,7 +249,7 @@ fn grown_up(mut owners: Vec<(String, u64)>, wanted: &[(String, u64)]) -> Vec<(St
 fn is_client(case: &Case, port: &str, address: &str) -> bool {
     let number = port.strip_suffix("/udp").and_then(|number| number.parse::<u16>().ok());
     number.is_some_and(|number| (32_768..=60_999).contains(&number))
-        && matches!(address, "0.0.0.0" | "::")
+        && matches!(address, "0.0.0.0" | "::" | "127.0.0.1")
         && !case.sockets.iter().any(|it| it.port() == port)
 }
 

@@ -256,8 +256,8 @@ impl Case {
             let entry = self.entries.iter().find(|(of, _)| *of == port).map(|(_, it)| it);
             let is_inside = socket.site.is_loopback();
             let rule = match entry {
-                None if is_inside => "loopback-listener",
                 None if socket.is_ephemeral() => "ephemeral-udp",
+                None if is_inside => "loopback-listener",
                 None => "unlisted-listener",
                 Some(Allowed::Inside) if !is_inside => "bound-too-wide",
                 Some(_) => continue,
