@@ -8,6 +8,7 @@
 
 use std::{fmt, io, net::IpAddr, time::Duration};
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -265,33 +266,23 @@ impl Cause {
     /// Whether a permission was missing (`EACCES`, `EPERM`).
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        self.errno.is_some_and(|errno| {
-            [rustix::io::Errno::ACCESS, rustix::io::Errno::PERM]
-                .iter()
-                .any(|denied| denied.raw_os_error() == errno)
-        })
+        self.is_one_of([Errno::ACCESS, Errno::PERM])
     }
-}
 
-impl Cause {
     /// Whether there were too many open files (`EMFILE`, `ENFILE`).
     #[must_use]
     pub fn is_of_descriptors(&self) -> bool {
-        self.errno.is_some_and(|errno| {
-            [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
-                .iter()
-                .any(|many| many.raw_os_error() == errno)
-        })
+        self.is_one_of([Errno::MFILE, Errno::NFILE])
     }
 
     /// Whether the thing is not there (`ENOENT`, `ESRCH`).
     #[must_use]
     pub fn is_missing(&self) -> bool {
-        self.errno.is_some_and(|errno| {
-            [rustix::io::Errno::NOENT, rustix::io::Errno::SRCH]
-                .iter()
-                .any(|missing| missing.raw_os_error() == errno)
-        })
+        self.is_one_of([Errno::NOENT, Errno::SRCH])
+    }
+
+    fn is_one_of(&self, all: [Errno; 2]) -> bool {
+        self.errno.is_some_and(|errno| all.iter().any(|it| it.raw_os_error() == errno))
     }
 }
 
@@ -309,8 +300,8 @@ impl From<io::Error> for Cause {
     }
 }
 
-impl From<rustix::io::Errno> for Cause {
-    fn from(errno: rustix::io::Errno) -> Self {
+impl From<Errno> for Cause {
+    fn from(errno: Errno) -> Self {
         io::Error::from(errno).into()
     }
 }
