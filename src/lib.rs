@@ -20,6 +20,7 @@
 
 mod files;
 pub mod foreign;
+pub mod progress;
 pub mod secrets;
 pub mod socket;
 
