@@ -187,8 +187,8 @@ fn owner(process: &Process, own_users: Option<u64>) -> Option<Owner> {
     let name = name.strip_suffix(b"\n").unwrap_or(&name);
     Some(Owner {
         pid: pid.unwrap_or(process.pid()),
-        executable: executable(process),
-        name: String::from_utf8_lossy(name).into_owned(),
+        executable: executable(process).map(Into::into),
+        name: String::from_utf8_lossy(name).into_owned().into(),
         uid,
     })
 }

@@ -38,11 +38,11 @@ pub(super) fn ms(milliseconds: u64) -> Duration {
 }
 
 pub(super) fn node(pid: u32) -> Owner {
-    Owner { pid, executable: Some("node".to_owned()), name: "MainThread".to_owned(), uid: 1000 }
+    Owner { pid, executable: Some("node".into()), name: "MainThread".into(), uid: 1000 }
 }
 
 pub(super) fn nginx() -> Owner {
-    Owner { pid: 8, executable: Some("nginx".to_owned()), name: "nginx".to_owned(), uid: 0 }
+    Owner { pid: 8, executable: Some("nginx".into()), name: "nginx".into(), uid: 0 }
 }
 
 pub(super) fn socket(port: Port, address: &str, owner: Owner, first: u64, last: u64) -> Socket {
@@ -62,6 +62,7 @@ pub(super) fn row(port: Port, listening: Vec<Socket>, entry_line: Option<usize>)
         published: Vec::new(),
         reachable: (!listening.is_empty()).then_some(Answer::Open),
         listening,
+        spoken: None,
         lost: None,
         entry_line,
         allowance: Allowance::default(),
@@ -106,8 +107,8 @@ pub(super) fn passing(name: &str) -> Record {
         ledger: vec![LedgerRow {
             published: vec![([127, 0, 0, 1], 32776).into()],
             allowance: Allowance {
-                why: Some("the shop itself".to_owned()),
-                owner: Some("team-web".to_owned()),
+                why: Some("the shop itself".into()),
+                owner: Some("team-web".into()),
                 until: None,
             },
             ..row(
@@ -202,8 +203,8 @@ pub(super) fn inconclusive(name: &str) -> Record {
 pub(super) fn hostile(text: &str) -> RunRecord {
     let owner = |pid| Owner {
         pid,
-        executable: (pid == 7).then(|| text.to_owned()),
-        name: text.to_owned(),
+        executable: (pid == 7).then(|| text.into()),
+        name: text.into(),
         uid: 0,
     };
     // Names of files cannot hold everything.
@@ -220,7 +221,7 @@ pub(super) fn hostile(text: &str) -> RunRecord {
             vec![LeftBehind { what: text.to_owned(), remove_with: format!("docker rm {text}") }];
         for row in &mut record.ledger {
             row.allowance =
-                Allowance { why: Some(text.to_owned()), owner: Some(text.to_owned()), until: None };
+                Allowance { why: Some(text.into()), owner: Some(text.into()), until: None };
             for (socket, pid) in row.listening.iter_mut().zip(7..) {
                 socket.owners = Owners::Processes(BTreeSet::from([owner(pid), owner(pid + 1)]));
             }

@@ -108,8 +108,8 @@ fn owners_are_named_as_the_container_names_them() {
         *owner,
         Owner {
             pid: 1,
-            executable: Some("server".to_owned()),
-            name: "wörker".to_owned(),
+            executable: Some("server".into()),
+            name: "wörker".into(),
             uid: 101
         }
     );
