@@ -45,7 +45,12 @@ pub(super) fn holder(owner: &Owner) -> String {
         }
         Some(_) | None => String::new(),
     };
-    format!("`{}` (pid {}, uid {}{called})", owner.shown().shown(LONGEST_NAME), owner.pid, owner.uid)
+    format!(
+        "`{}` (pid {}, uid {}{called})",
+        owner.shown().shown(LONGEST_NAME),
+        owner.pid,
+        owner.uid
+    )
 }
 
 /// The first `limit` of them, and how many more there are.

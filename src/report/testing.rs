@@ -201,12 +201,8 @@ pub(super) fn inconclusive(name: &str) -> Record {
 
 /// `text` wherever others have a say.
 pub(super) fn hostile(text: &str) -> RunRecord {
-    let owner = |pid| Owner {
-        pid,
-        executable: (pid == 7).then(|| text.into()),
-        name: text.into(),
-        uid: 0,
-    };
+    let owner =
+        |pid| Owner { pid, executable: (pid == 7).then(|| text.into()), name: text.into(), uid: 0 };
     // Names of files cannot hold everything.
     let file = PathBuf::from(format!("specs/{}.yaml", text.replace(['/', '\0'], "_")));
     let mut failing = failing("a");

@@ -196,6 +196,26 @@ fn a_gate_is_green_only_if_all_before_it_are() {
     only_successes_are_green(&run, 2);
 }
 
+/// Else the caller's files would be run as portlid's.
+#[test]
+fn a_workflow_that_does_not_know_where_it_is_from_stops() {
+    let exposure = file("exposure.yml");
+    let first = &exposure["jobs"]["plan"]["steps"][0];
+    let run = first["run"].as_str().unwrap();
+    let ends = |repository: &str, commit: &str| {
+        let mut bash = Command::new("bash");
+        let bash = bash.args(["-e", "-c", run]).env("REPOSITORY", repository).env("COMMIT", commit);
+        let output = bash.output().unwrap();
+        assert_eq!(output.status.success(), output.stdout.is_empty());
+        output.status.success()
+    };
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    assert!(ends("portlid/portlid", commit));
+    for (repository, commit) in [("", ""), ("portlid/portlid", ""), ("", commit), ("a/b", "main")] {
+        assert!(!ends(repository, commit), "{repository} {commit}");
+    }
+}
+
 fn only_successes_are_green(run: &str, count: usize) {
     let all = vec!["success"; count];
     assert!(is_green(run, &all.join(" ")));
@@ -210,7 +230,7 @@ fn only_successes_are_green(run: &str, count: usize) {
     assert!(!is_green(run, &all[1..].join(" ")));
 }
 
-/// The recipes of README are of this action and this workflow.
+/// The recipes of README are for this action and this workflow.
 #[test]
 fn the_recipes_fit() {
     let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
@@ -254,9 +274,19 @@ fn the_release_is_published_at_once_and_moves_the_major_tag() {
         fs::read_to_string(job.work().join("calls")).unwrap()
     };
     let calls = publish("v1.2.3", "");
-    insta::assert_snapshot!(calls, @"");
+    insta::assert_snapshot!(calls, @"
+    release view v1.2.3 --json isDraft --jq .isDraft
+    release create v1.2.3 --draft --verify-tag --title v1.2.3 --generate-notes
+    release upload v1.2.3 --clobber dist/a b dist/c
+    release edit v1.2.3 --draft=false --latest
+    api --silent --method PATCH repos/portlid/portlid/git/refs/tags/v1 -f sha=0123 -F force=true
+    ");
     let calls = publish("v1.2.3-rc.1", "yes");
-    insta::assert_snapshot!(calls, @"");
+    insta::assert_snapshot!(calls, @"
+    release view v1.2.3-rc.1 --json isDraft --jq .isDraft
+    release upload v1.2.3-rc.1 --clobber dist/a b dist/c
+    release edit v1.2.3-rc.1 --draft=false --prerelease --latest=false
+    ");
 }
 
 #[test]

@@ -276,13 +276,8 @@ fn one_that_is_there_is_taken_as_it_is() {
     let (job, ended) = releases.install_in("path:a b/portlid", job);
     assert_eq!(ended.code, Some(0), "{ended}");
     assert!(ended.outputs["portlid"].starts_with(job.folder.path().to_str().unwrap()), "{ended}");
-    assert!(
-        std::process::Command::new(&ended.outputs["portlid"])
-            .current_dir(job.work())
-            .status()
-            .unwrap()
-            .success()
-    );
+    let mut installed = std::process::Command::new(&ended.outputs["portlid"]);
+    assert!(installed.current_dir(job.work()).output().unwrap().status.success());
     for path in ["nowhere", "", "specs", "$(touch pwned)", "x\nportlid=/bin/true"] {
         refused(&releases.install(&format!("path:{path}")), 2, "there is no file");
     }
