@@ -150,11 +150,13 @@ impl Ended {
         self
     }
 
-    /// What the runner would take for commands: it looks for them at the beginning of a line, and for
-    /// those of the old form anywhere.
+    /// What the runner would take for commands: it looks for them at the beginning of a line. It does
+    /// for those of the old form anywhere, and nothing of ours has one.
     fn commands(&self) -> Vec<&str> {
-        let lines = self.stdout.lines().chain(self.stderr.lines());
-        lines.filter(|line| line.trim_start().starts_with("::") || line.contains("##[")).collect()
+        let lines = || self.stdout.lines().chain(self.stderr.lines());
+        let of_the_old_form = lines().find(|line| line.contains("##["));
+        assert_eq!(of_the_old_form, None, "{self}");
+        lines().filter(|line| line.trim_start().starts_with("::")).collect()
     }
 }
 
@@ -236,6 +238,19 @@ fn what_could_not_be_looked_at_is_inconclusive() {
     let ended = job.run("gate");
     ended.is(3, "inconclusive", &[]);
     assert!(ended.commands()[0].starts_with("::error file=specs/a.yaml,"), "{ended}");
+}
+
+/// A star is a star, in front of which no shell stands.
+#[test]
+fn nothing_is_expanded() {
+    let job = Job::new()
+        .file("specs/good.yaml", &good())
+        .file("good", "")
+        .env("INPUT_ARGS", "-- --skip g*")
+        .env("INPUT_REPORTS", "json=g*");
+    let ended = job.run("gate");
+    ended.is(0, "pass", &["g*"]);
+    assert!(ended.stdout.contains("test good ... ok"), "{ended}");
 }
 
 /// Nor is a report of an earlier run named, which may be a green one.
@@ -381,6 +396,7 @@ fn every_spec_is_in_one_of_the_planned_shards() {
             &spec.replace("expose", "ready: { within: 1s }\nexpose").replace("[]", "[1/tcp]"),
         )
         .env("INPUT_SHARDS", "4")
+        .env("INPUT_ARGS", "-- --skip nothing")
         .env("SHARDS", "4")
         .env("FOLDER", "reports");
     let planned = job.run("plan");

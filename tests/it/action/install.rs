@@ -246,6 +246,7 @@ fn what_is_no_version_is_never_asked_for() {
         "v9.8.7;touch pwned",
         "::set-output name=portlid::/bin/true",
         "##[error]v9.8.7",
+        "##[error]v9.8.7\nx",
         "v9.8.7%0A::error::x",
     ] {
         refused(&releases.install(version), 2, "is no version");
@@ -278,6 +279,8 @@ fn one_that_is_there_is_taken_as_it_is() {
     assert!(ended.outputs["portlid"].starts_with(job.folder.path().to_str().unwrap()), "{ended}");
     let mut installed = std::process::Command::new(&ended.outputs["portlid"]);
     assert!(installed.current_dir(job.work()).output().unwrap().status.success());
+    let job = Job::new().file("x\nportlid=evil", EXECUTABLE);
+    refused(&releases.install_in("path:x\nportlid=evil", job), 2, "there is no file");
     for path in ["nowhere", "", "specs", "$(touch pwned)", "x\nportlid=/bin/true"] {
         refused(&releases.install(&format!("path:{path}")), 2, "there is no file");
     }
