@@ -150,8 +150,8 @@ impl Ended {
         self
     }
 
-    /// What the runner would take for commands: it looks for them at the beginning of a line. It does
-    /// for those of the old form anywhere, and nothing of ours has one.
+    /// What the runner would take for commands, at the beginning of a line. Those of the old form it
+    /// obeys anywhere in a line, and nothing of ours may have one.
     fn commands(&self) -> Vec<&str> {
         let lines = || self.stdout.lines().chain(self.stderr.lines());
         let of_the_old_form = lines().find(|line| line.contains("##["));
