@@ -12,6 +12,7 @@ use regex::Regex;
 use serde_yaml::Value;
 
 use super::{Job, ROOT};
+use crate::harness::Tool;
 
 /// Every workflow and the action: name, text, and what is in it.
 fn files() -> Vec<(String, String, Value)> {
@@ -289,9 +290,15 @@ fn the_release_is_published_at_once_and_moves_the_major_tag() {
     ");
 }
 
+/// Beside the archive, which is there only in a release.
 #[test]
 fn the_spec_of_its_own_image_is_a_spec() {
-    let seen =
-        crate::harness::Tool::new(&["lint", &format!("{ROOT}/.github/image/portlid.yaml")]).run();
+    let folder = Path::new(ROOT).join(".github/image");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let seen = Tool::new(&["lint", "image/portlid.yaml", "image/specs"])
+        .file("image/portlid.yaml", &read("portlid.yaml"))
+        .file("image/specs/any.yaml", &read("specs/any.yaml"))
+        .file("image/portlid.tar", "")
+        .run();
     assert_eq!(seen.code, Some(0), "{seen}");
 }
