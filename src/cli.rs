@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
-use crate::{engine::PullPolicy, run::LookFrom, spec::Scan};
+use crate::{engine::PullPolicy, partition::Partition, run::LookFrom, spec::Scan};
 
 /// Keeps every port of a container image shut, unless a spec file says that it may be open.
 #[derive(Debug, Parser)]
@@ -56,6 +56,7 @@ pub enum Command {
   portlid test specs/web.yaml --image web=web:candidate
   portlid test specs/ --report json=portlid.json -- --skip slow
   portlid test --report sarif=portlid.sarif --report html=portlid.html
+  portlid test --partition hash:2/4    the second of four machines
   portlid test -- --list
 
 What follows `--` goes to the test runner: a name to filter by, --exact, --skip NAME,
@@ -117,6 +118,9 @@ pub struct Test {
     /// How many specs to run at once.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
+    /// Check one part of the specs, as nextest splits them: hash:K/N or slice:K/N.
+    #[arg(long, value_name = "PART", value_parser = partition)]
+    pub partition: Option<Partition>,
     /// List the specs and start nothing.
     #[arg(long)]
     pub list: bool,
@@ -234,6 +238,10 @@ fn replacement(text: &str) -> Result<(String, String), String> {
         .filter(|(name, reference)| !name.is_empty() && !reference.is_empty())
         .ok_or("it is NAME=REF, such as `web=web:candidate`")?;
     Ok((name.to_owned(), reference.to_owned()))
+}
+
+fn partition(text: &str) -> Result<Partition, String> {
+    text.parse().map_err(str::to_owned)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -41,6 +41,7 @@ pub mod cli;
 pub mod command;
 pub mod harness;
 pub mod output;
+pub mod partition;
 pub mod run;
 #[cfg(feature = "testcontainers")]
 pub mod testcontainers;

@@ -12,10 +12,11 @@ use crate::{
     exit::Exit,
     foreign::{shown, without_credentials},
     harness, output,
+    partition::Partition,
     record::RunRecord,
     report::text,
     run::Options,
-    spec::{self, Loaded},
+    spec::{self, Loaded, Spec},
 };
 
 /// Checks the specs that were asked for.
@@ -36,7 +37,7 @@ pub(super) fn test(test: Test, global: &Global) -> Exit {
         output::line("error: `--test-threads` must be at least 1");
         return Exit::Usage;
     }
-    let loaded = spec::load(&test.paths, &|name| std::env::var(name).ok());
+    let mut loaded = spec::load(&test.paths, &|name| std::env::var(name).ok());
     if let Some(exit) = unusable(&loaded) {
         return exit;
     }
@@ -75,6 +76,16 @@ pub(super) fn test(test: Test, global: &Global) -> Exit {
         ));
         return Exit::NothingChecked;
     }
+    if let Some(partition) = test.partition {
+        let all = keep(partition, &mut loaded.specs, &arguments);
+        if loaded.specs.is_empty() {
+            output::line(&format!(
+                "error: part `{partition}` has none of the {all} specs, so nothing was checked\n  \
+                 help: fewer parts, or `slice`, which gives every part about as many"
+            ));
+            return Exit::NothingChecked;
+        }
+    }
     // A report that cannot be written is known before the work, not after.
     if let Err(exit) = reports::check(&test.report) {
         return exit;
@@ -109,6 +120,18 @@ pub(super) fn test(test: Test, global: &Global) -> Exit {
     let is_for_people = matches!(arguments.format, None | Some(FormatSetting::Pretty));
     reports::tell_github(&outcome.record, is_for_people);
     exit
+}
+
+/// Keeps the specs of that part only, of those that the filter lets run, and says how many there
+/// were: parts are made after all other choices, as nextest makes them.
+fn keep(partition: Partition, specs: &mut Vec<Spec>, arguments: &Arguments) -> usize {
+    specs.retain(|spec| harness::is_chosen(arguments, &spec.name));
+    specs.sort_by(|one, other| one.name.cmp(&other.name));
+    let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    let mut takes = partition.takes(&names).into_iter();
+    let all = names.len();
+    specs.retain(|_| takes.next() == Some(true));
+    all
 }
 
 /// libtest's arguments: ours translated, and those behind `--`.

@@ -43,6 +43,25 @@ fn filters_choose() {
     }
 }
 
+/// Every spec is in exactly one part, whatever else is chosen; an empty part is no pass.
+#[test]
+fn parts_are_made_of_what_the_filter_leaves() {
+    let listed = |arguments: &[&str]| {
+        let seen = two_specs().args(arguments).args(&["--list"]).run();
+        (seen.code, seen.stdout.lines().collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(listed(&["--partition", "slice:1/2"]), (Some(0), "bad: test".to_owned()));
+    assert_eq!(listed(&["--partition", "slice:2/2"]), (Some(0), "good: test".to_owned()));
+    let second = two_specs().args(&["--partition", "slice:2/2", "--", "good"]).run();
+    assert_eq!(second.code, Some(4), "{second}");
+    assert!(second.stderr.contains("part `slice:2/2` has none of the 1 specs"), "{second}");
+    let first = two_specs().args(&["--partition", "slice:1/2", "--", "good"]).run();
+    assert_eq!(first.code, Some(0), "{first}");
+    let wrong = two_specs().args(&["--partition", "hash:3/2"]).run();
+    assert_eq!(wrong.code, Some(2), "{wrong}");
+    assert!(wrong.stderr.contains("greater than the number of parts"), "{wrong}");
+}
+
 #[test]
 fn listing_touches_no_engine() {
     for arguments in [&["--list"][..], &["--", "--list", "--format", "terse"]] {
