@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub(crate) use self::claims::is_platform;
 pub use self::{
     envelope::{File, ReadError, read},
     judgement::judge,

@@ -1,10 +1,14 @@
 //! The command line's types. They say what is typed, and nothing of what it does.
 
+mod verify;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use crate::{engine::PullPolicy, partition::Partition, run::LookFrom, spec::Scan};
+
+pub use verify::Verify;
 
 /// Keeps every port of a container image shut, unless a spec file says that it may be open.
 #[derive(Debug, Parser)]
@@ -83,6 +87,8 @@ same at once. What a live run owns is never touched, nor anything that portlid d
         #[arg(long)]
         dry_run: bool,
     },
+    /// Hold what `--report intoto` wrote against the image that is to be released.
+    Verify(Verify),
     /// Say when a rule is broken, and at which level.
     Explain {
         /// The rule's id; without it, all rules in a list.

@@ -4,6 +4,7 @@ mod clean;
 mod explain;
 mod gate;
 mod reports;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -29,6 +30,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Test(test) => gate::test(test, &cli.global),
         Command::Lint { paths } => lint(&paths),
         Command::Clean { images, dry_run } => clean::clean(images, dry_run, &cli.global),
+        Command::Verify(asked) => verify::verify(&asked, &cli.global),
         Command::Explain { rule } => explain::explain(rule.as_deref()),
     }
 }

@@ -263,7 +263,7 @@ fn claim<'a>(json: &'a Json, index: usize, reasons: &mut Reasons) -> Option<Clai
 }
 
 /// Whether a text is `OS/ARCHITECTURE[/VARIANT]`.
-pub(super) fn is_platform(text: &str) -> bool {
+pub(crate) fn is_platform(text: &str) -> bool {
     let parts: Vec<&str> = text.split('/').collect();
     (2..=3).contains(&parts.len())
         && parts.iter().all(|part| {

@@ -15,8 +15,8 @@ use crate::foreign::shown;
 /// No run takes longer than this.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Holds the statements of a file against the image; `None` if it is not known, and only what can be
-/// said without it is.
+/// Holds the statements of a file against the image; `None` if it is not known: then nothing verifies,
+/// and what can be said without it is.
 ///
 /// Of several statements those by portlid count, and of these, those about the image. A newer one
 /// takes the place of an older one about the same specs; all that are left must verify.
@@ -39,13 +39,16 @@ pub fn judge(file: &File, wanted: Option<&Wanted>, demands: &Demands) -> Outcome
                 }
             }
             // Nothing at all is no pass, and neither is a statement that was refused in silence.
-            if reasons.is_empty() && (verified.is_empty() || verified.len() < chosen.len()) {
+            if wanted.is_some()
+                && reasons.is_empty()
+                && (verified.is_empty() || verified.len() < chosen.len())
+            {
                 reasons.malformed("it does not say enough");
             }
         }
         Err(reason) => reasons.push(reason.what, reason.hint),
     }
-    if reasons.is_empty() {
+    if reasons.is_empty() && !verified.is_empty() {
         Outcome::Verified(verified)
     } else {
         Outcome::Refused(reasons.into_list())
@@ -76,7 +79,8 @@ fn chosen<'f>(found: &'f [Found], wanted: Option<&Wanted>) -> Result<Vec<&'f Fou
             ),
         });
     }
-    let Some(wanted) = wanted else { return Ok(ours) };
+    // Which of them count, only the image tells.
+    let Some(wanted) = wanted else { return Ok(Vec::new()) };
     let about: Vec<&Found> = ours.iter().copied().filter(|it| is_about(it, wanted)).collect();
     if about.is_empty() {
         return Err(Reason {
