@@ -1,14 +1,16 @@
 //! The command line's types. They say what is typed, and nothing of what it does.
 
+mod looking;
 mod verify;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
-use crate::{engine::PullPolicy, partition::Partition, run::LookFrom, spec::Scan};
-
+pub use looking::{Diff, Init, Look, Started};
 pub use verify::Verify;
+
+use crate::{engine::PullPolicy, partition::Partition, run::LookFrom, spec::Scan};
 
 /// Keeps every port of a container image shut, unless a spec file says that it may be open.
 #[derive(Debug, Parser)]
@@ -17,6 +19,9 @@ pub use verify::Verify;
   portlid test                         gate every spec under specs/
   portlid test specs/web.yaml -v       one spec, with the evidence
   portlid test --report json=out.json  and a report
+  portlid look nginx:1.29              what is open in an image
+  portlid init nginx:1.29              a first spec for it
+  portlid diff web:1 web:2             what the new one exposes more
   portlid lint                         check the specs without an engine
   portlid explain unlisted-listener    what a rule means
 
@@ -68,6 +73,12 @@ What follows `--` goes to the test runner: a name to filter by, --exact, --skip 
 
 In GitHub Actions findings become annotations on the spec's lines, and the job's summary is written.")]
     Test(Test),
+    /// Look at one image, whatever its ports: who listens, who can reach it, what it speaks.
+    Look(Look),
+    /// Look at an image, and write a spec that allows just what was seen.
+    Init(Init),
+    /// Look at two images, and say what the new one exposes more or less.
+    Diff(Diff),
     /// Check specs without an engine.
     Lint {
         /// Spec files, or folders of them.

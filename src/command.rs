@@ -1,8 +1,12 @@
 //! What each command does, one function each.
 
 mod clean;
+mod diff;
 mod explain;
 mod gate;
+mod init;
+mod look;
+mod looking;
 mod reports;
 mod verify;
 
@@ -28,6 +32,9 @@ pub fn run(cli: Cli) -> Exit {
     }
     match cli.command {
         Command::Test(test) => gate::test(test, &cli.global),
+        Command::Look(look) => look::look(&look, &cli.global),
+        Command::Init(init) => init::init(&init, &cli.global),
+        Command::Diff(diff) => diff::diff(&diff, &cli.global),
         Command::Lint { paths } => lint(&paths),
         Command::Clean { images, dry_run } => clean::clean(images, dry_run, &cli.global),
         Command::Verify(asked) => verify::verify(&asked, &cli.global),

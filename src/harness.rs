@@ -223,7 +223,7 @@ pub fn run(
 
 /// Where the run is started, and the root of the repository that it is in: the nearest folder above
 /// that holds a `.git`, else the working directory.
-fn origin() -> Origin {
+pub(crate) fn origin() -> Origin {
     let folder = std::env::current_dir().unwrap_or_default();
     let root = folder.ancestors().find(|above| above.join(".git").exists());
     Origin { root: root.unwrap_or(&folder).to_owned(), folder }
@@ -265,7 +265,7 @@ fn ignored_signals() -> u64 {
 
 /// The first signal ends the run after cleaning up; the second ends it at once, and the reaper
 /// finishes.
-async fn listen_for_signals(session: Arc<Session>) {
+pub(crate) async fn listen_for_signals(session: Arc<Session>) {
     use tokio::signal::unix::{SignalKind, signal};
     let ignored = ignored_signals();
     let kinds = [

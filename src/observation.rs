@@ -223,6 +223,17 @@ pub enum Spoken {
     NotAsked,
 }
 
+impl Spoken {
+    /// What it speaks, if that is known.
+    #[must_use]
+    pub fn recognised(self) -> Option<Speaks> {
+        match self {
+            Self::Recognised(speaks) => Some(speaks),
+            Self::Unrecognised | Self::Mute | Self::NotAsked => None,
+        }
+    }
+}
+
 impl Observation {
     /// The sockets of `port`.
     pub fn sockets_of(&self, port: Port) -> impl Iterator<Item = &Socket> {

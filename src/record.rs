@@ -17,7 +17,7 @@ use crate::{
     exit::Exit,
     foreign::shown,
     judgement::{Finding, Judgement, Verdict},
-    observation::{Answer, Observation, Owner, Owners, Socket, Unseen},
+    observation::{Answer, Observation, Owner, Owners, Socket, Spoken, Unseen},
     secrets::Secrets,
     socket::Port,
     spec::{Location, Place, Spec},
@@ -292,6 +292,8 @@ pub struct LedgerRow {
     pub reachable: Option<Answer>,
     /// The sockets that accept its traffic.
     pub listening: Vec<Socket>,
+    /// What it was found to speak; `None` if it was not asked.
+    pub spoken: Option<Spoken>,
     /// When it was first noticed that nothing listened any more, since the start of the container.
     pub lost: Option<Duration>,
     /// The line of the entry that allows it.
@@ -377,6 +379,7 @@ fn ledger(seen: &Observation, places: &mut Places<'_>) -> Vec<LedgerRow> {
                     .collect(),
                 reachable: seen.scan.answer(port),
                 listening: sockets().filter(|it| !it.is_engine_resolver()).cloned().collect(),
+                spoken: seen.spoken.get(&port).copied(),
                 lost: seen.lost.get(&port).copied(),
                 entry_line: entry.map(|(index, _)| places.of(Place::Entry(index)).0.line),
                 allowance: entry.map_or_else(Allowance::default, |(_, entry)| Allowance {

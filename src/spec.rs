@@ -27,7 +27,7 @@ mod tests;
 mod validate;
 
 pub(crate) use fields::parse_duration as duration;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_text};
 pub use locate::{Location, Step};
 pub use model::{
     Build, Companion, Egress, Entry, HttpCheck, Place, Platform, Publish, PublishEntry,

@@ -14,10 +14,14 @@ use serde::Serialize;
 
 use crate::{
     foreign::Foreign,
-    observation::{Answer, Owner, Owners, Socket},
-    record::{Evidence, LedgerRow, LeftBehind, LocatedFinding, Record, RunRecord},
-    report::words::moment,
+    observation::{Answer, Owner, Owners, Socket, Spoken},
+    record::{EngineName, Evidence, LedgerRow, LeftBehind, LocatedFinding, Record, RunRecord},
+    report::{
+        diff::{Change, Way},
+        words::moment,
+    },
     socket::Port,
+    spec::Speaks,
 };
 
 #[derive(Serialize)]
@@ -29,6 +33,51 @@ struct Report<'a> {
     finished: Option<String>,
     exit_code: u8,
     specs: Vec<Spec<'a>>,
+    left_behind: Vec<Left<'a>>,
+}
+
+#[derive(Serialize)]
+struct Looks<'a> {
+    schema: u32,
+    portlid: &'static str,
+    engine: Option<Engine<'a>>,
+    images: Vec<ImageLook<'a>>,
+    left_behind: Vec<Left<'a>>,
+}
+
+#[derive(Serialize)]
+struct DiffReport<'a> {
+    schema: u32,
+    portlid: &'static str,
+    engine: Option<Engine<'a>>,
+    exposes_more: Option<bool>,
+    changes: Option<Vec<ChangeRow>>,
+    /// The old one, then the new one.
+    images: Vec<ImageLook<'a>>,
+    left_behind: Vec<Left<'a>>,
+}
+
+#[derive(Serialize)]
+struct ChangeRow {
+    port: Port,
+    change: &'static str,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct ImageLook<'a> {
+    image: &'a str,
+    digest: Option<&'a str>,
+    image_id: Option<&'a str>,
+    platform: Option<&'a str>,
+    reason: Option<&'a str>,
+    hint: Option<&'a str>,
+    log: &'a [String],
+    started: Option<String>,
+    seconds: f64,
+    timeline: Option<TimelineRow>,
+    ledger: Vec<Row<'a>>,
+    evidence: Option<EvidenceRow<'a>>,
     left_behind: Vec<Left<'a>>,
 }
 
@@ -86,6 +135,7 @@ struct Row<'a> {
     published: Vec<SocketAddr>,
     reachable: &'static str,
     listening: Vec<SocketRow>,
+    speaks: Option<&'static str>,
     lost_ms: Option<u64>,
     entry_line: Option<usize>,
     why: Option<&'a str>,
@@ -152,21 +202,92 @@ pub fn json(run: &RunRecord) -> String {
     let report = Report {
         schema: 1,
         portlid: env!("CARGO_PKG_VERSION"),
-        engine: run.engine.as_ref().map(|engine| Engine {
-            endpoint: &engine.endpoint,
-            name: &engine.name,
-            version: &engine.version,
-        }),
+        engine: run.engine.as_ref().map(engine),
         started: run.started.map(moment),
         finished: run.finished.map(moment),
         exit_code: run.exit().code(),
         specs: run.specs.iter().map(spec).collect(),
         left_behind: run.left_behind.iter().map(left).collect(),
     };
-    // Serialisation of these types has no way to fail: every key is a string.
-    let mut text = serde_json::to_string_pretty(&report).unwrap_or_default();
+    written(&report)
+}
+
+/// What was seen of images that no spec was held against, for `portlid look --json`.
+#[must_use]
+pub fn look(run: &RunRecord) -> String {
+    let looks = Looks {
+        schema: 1,
+        portlid: env!("CARGO_PKG_VERSION"),
+        engine: run.engine.as_ref().map(engine),
+        images: run.specs.iter().map(image).collect(),
+        left_behind: run.left_behind.iter().map(left).collect(),
+    };
+    written(&looks)
+}
+
+/// What one image exposes other than another, for `portlid diff --json`; the changes are not known
+/// where one could not be looked at.
+#[must_use]
+pub fn diff(run: &RunRecord, changes: Option<&[Change]>) -> String {
+    let is_more = |changes: &[Change]| changes.iter().any(|change| change.way == Way::More);
+    written(&DiffReport {
+        schema: 1,
+        portlid: env!("CARGO_PKG_VERSION"),
+        engine: run.engine.as_ref().map(engine),
+        exposes_more: changes.map(is_more),
+        changes: changes.map(|changes| {
+            let row = |it: &Change| ChangeRow {
+                port: it.port,
+                change: it.way.as_str(),
+                message: it.what.clone(),
+            };
+            changes.iter().map(row).collect()
+        }),
+        images: run.specs.iter().map(image).collect(),
+        left_behind: run.left_behind.iter().map(left).collect(),
+    })
+}
+
+/// Serialisation of these types has no way to fail: every key is a string.
+fn written(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text
+}
+
+fn engine(engine: &EngineName) -> Engine<'_> {
+    Engine { endpoint: &engine.endpoint, name: &engine.name, version: &engine.version }
+}
+
+fn image(record: &Record) -> ImageLook<'_> {
+    ImageLook {
+        image: &record.image,
+        digest: record.digest.as_deref(),
+        image_id: record.image_id.as_deref(),
+        platform: record.platform.as_deref(),
+        reason: record.reason.as_ref().map(|reason| reason.message.as_str()),
+        hint: record.reason.as_ref().and_then(|reason| reason.hint.as_deref()),
+        log: &record.log,
+        started: record.started.map(moment),
+        seconds: seconds(record),
+        timeline: timeline(record),
+        ledger: record.ledger.iter().map(row).collect(),
+        evidence: record.evidence.as_ref().map(evidence),
+        left_behind: record.left_behind.iter().map(left).collect(),
+    }
+}
+
+fn seconds(record: &Record) -> f64 {
+    (record.took.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+fn timeline(record: &Record) -> Option<TimelineRow> {
+    record.timeline.map(|line| TimelineRow {
+        from_ms: milliseconds(line.from),
+        ready_ms: line.ready.map(milliseconds),
+        watched_from_ms: line.watched_from.map(milliseconds),
+        until_ms: milliseconds(line.until),
+    })
 }
 
 fn spec(record: &Record) -> Spec<'_> {
@@ -183,13 +304,8 @@ fn spec(record: &Record) -> Spec<'_> {
         hint: record.reason.as_ref().and_then(|reason| reason.hint.as_deref()),
         log: &record.log,
         started: record.started.map(moment),
-        timeline: record.timeline.map(|line| TimelineRow {
-            from_ms: milliseconds(line.from),
-            ready_ms: line.ready.map(milliseconds),
-            watched_from_ms: line.watched_from.map(milliseconds),
-            until_ms: milliseconds(line.until),
-        }),
-        seconds: (record.took.as_secs_f64() * 1000.0).round() / 1000.0,
+        timeline: timeline(record),
+        seconds: seconds(record),
         findings: record.findings.iter().map(|located| finding(located, &file)).collect(),
         ledger: record.ledger.iter().map(row).collect(),
         evidence: record.evidence.as_ref().map(evidence),
@@ -231,6 +347,7 @@ fn row(row: &LedgerRow) -> Row<'_> {
         published: row.published.clone(),
         reachable: row.reachable.map_or("unknown", Answer::as_str),
         listening: row.listening.iter().map(socket).collect(),
+        speaks: row.spoken.and_then(Spoken::recognised).map(Speaks::as_str),
         lost_ms: row.lost.map(milliseconds),
         entry_line: row.entry_line,
         why: row.allowance.why.as_deref(),

@@ -63,6 +63,7 @@ pub(crate) fn row(port: Port, listening: Vec<Socket>, entry_line: Option<usize>)
         published: Vec::new(),
         reachable: (!listening.is_empty()).then_some(Answer::Open),
         listening,
+        spoken: None,
         lost: None,
         entry_line,
         allowance: Allowance::default(),

@@ -42,7 +42,7 @@ impl Session {
                 readiness::companion(engine, view.eyes, view.running, &view.spec.ready).await?;
             }
             // Which ports listen cannot be seen, and what ends cannot be scanned.
-            ReadyWhen::Required | ReadyWhen::Port(_) | ReadyWhen::Exit(_) => {}
+            ReadyWhen::Required | ReadyWhen::Settled | ReadyWhen::Port(_) | ReadyWhen::Exit(_) => {}
         }
         sleep(view.spec.watch).await;
         let scan = view.scan(&BTreeSet::new()).await?;

@@ -4,7 +4,7 @@
 //! this process that enters it, or where a scout looks, by a second helper that the engine starts
 //! there without any capability.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 
@@ -12,26 +12,32 @@ use super::observe::{View, target};
 use crate::{
     engine::patience,
     look::{self, Eyes, Scout, Vigil},
-    observation::Spoken,
-    socket::Port,
+    observation::{Answer, ScanResult, Spoken},
+    socket::{Port, Protocol},
     spec::Speaks,
 };
 
 impl View<'_, '_> {
-    /// Asks every port that listens and whose entry says what it speaks.
-    pub(super) async fn ask(&self, watch: &Vigil) -> BTreeMap<Port, Spoken> {
+    /// Asks every port that listens and whose entry says what it speaks; where the look explores,
+    /// every port that can be asked.
+    pub(super) async fn ask(&self, watch: &Vigil, scan: &ScanResult) -> BTreeMap<Port, Spoken> {
         let mut inside = Vec::new();
         let mut beside = Vec::new();
+        if self.spec.explores() {
+            beside = askable(&watch.listening(), scan);
+        }
         for port in watch.listening() {
             let Some((_, entry)) = self.spec.entry_for(port) else { continue };
             let Some(wanted) = entry.speaks else { continue };
-            let of_its_place =
-                if entry.bind.is_loopback_only() { &mut inside } else { &mut beside };
-            of_its_place.push((port, wanted));
+            if entry.bind.is_loopback_only() {
+                inside.push((port, wanted));
+            } else {
+                beside.push((port, Some(wanted)));
+            }
         }
         let addresses = &self.running.inspection.addresses;
         let beside = join_all(beside.into_iter().map(|(port, wanted)| async move {
-            (port, self.eyes.ask(addresses, port, Some(wanted), look::ASK_WITHIN).await)
+            (port, self.eyes.ask(addresses, port, wanted, look::ASK_WITHIN).await)
         }));
         let (inside, beside) = tokio::join!(self.ask_inside(&inside), beside);
         inside.into_iter().chain(beside).collect()
@@ -64,4 +70,15 @@ impl View<'_, '_> {
         engine.remove_guest(&guest).await;
         spoken
     }
+}
+
+/// The ports that are asked where nobody said what they speak: those that answer a neighbour, and
+/// DNS. Not more than a few, for each costs up to seven connections.
+fn askable(listening: &BTreeSet<Port>, scan: &ScanResult) -> Vec<(Port, Option<Speaks>)> {
+    const MOST: usize = 48;
+    const DNS: u16 = 53;
+    let open = scan.answers.iter().filter(|(_, answer)| **answer == Answer::Open);
+    let udp = listening.iter().filter(|port| port.protocol == Protocol::Udp && port.number == DNS);
+    let ports = open.map(|(&number, _)| Port::tcp(number)).chain(udp.copied());
+    ports.map(|port| (port, None)).take(MOST).collect()
 }

@@ -98,7 +98,11 @@ impl Session {
         let seen = &view.running.inspection;
         view.eyes.are_neighbours(&seen.addresses, &seen.hardware).await?;
 
-        let required: BTreeSet<Port> = spec.required().map(|(_, port)| port).collect();
+        let required: BTreeSet<Port> = if spec.explores() {
+            view.image.declared.clone()
+        } else {
+            spec.required().map(|(_, port)| port).collect()
+        };
         let ready = (&spec.ready, &required);
         *is_ready = readiness::subject(engine, view.eyes, view.running, watch, ready).await?;
         watch.begin_watch_phase().await?;
@@ -119,7 +123,8 @@ impl Session {
                     view.scan(&watch.listening()).await
                 }, view.eyes.control());
                 let (scan, control) = (view.second_look(watch, scan?).await?, control?);
-                Ok(Answers { scan, spoken: view.ask(watch).await, control })
+                let spoken = view.ask(watch, &scan.result).await;
+                Ok(Answers { scan, spoken, control })
             } => looked,
         }
     }

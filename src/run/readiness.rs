@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::{Stop, observe::target};
 use crate::{
@@ -70,6 +70,7 @@ pub(super) async fn subject(
                 Err(_) => Ok(false),
             };
         }
+        ReadyWhen::Settled => return settled(watch, required, *within).await,
         ReadyWhen::Port(port) => return listens(watch, *port, *within).await.map(|()| true),
         ReadyWhen::Exit(code) => {
             match timeout(*within, watch.wait_until(|_| false)).await {
@@ -107,7 +108,7 @@ pub(super) async fn companion(
     let Ready { when, within } = ready;
     let seen = &running.inspection;
     let condition = match when {
-        ReadyWhen::Required => return Ok(()),
+        ReadyWhen::Required | ReadyWhen::Settled => return Ok(()),
         ReadyWhen::Port(port) => {
             let looked = match eyes.begin(target(running), None).await {
                 Ok(watch) => listens(&watch, *port, *within).await,
@@ -180,6 +181,29 @@ fn is_gone(error: &LookError) -> bool {
     }
 }
 
+/// Waits until all that is `expected` listens, or anything at all where nothing is, and then until
+/// nothing new has opened for a while; no longer than `within` altogether.
+async fn settled(watch: &Vigil, expected: &BTreeSet<Port>, within: Duration) -> Result<bool, Stop> {
+    /// A server that opens several ports opens them closer together than this.
+    const QUIET: Duration = Duration::from_secs(1);
+    let deadline = tokio::time::Instant::now() + within;
+    let all = watch.wait_until(|listening| {
+        expected.is_subset(listening) && !(expected.is_empty() && listening.is_empty())
+    });
+    match timeout_at(deadline, all).await {
+        Ok(listening) => listening?,
+        Err(_) => return Ok(false),
+    }
+    loop {
+        let seen = watch.listening();
+        let more = watch.wait_until(|listening| !listening.is_subset(&seen));
+        match timeout_at(deadline.min(tokio::time::Instant::now() + QUIET), more).await {
+            Ok(listening) => listening?,
+            Err(_) => return Ok(true),
+        }
+    }
+}
+
 async fn listens(watch: &Vigil, port: Port, within: Duration) -> Result<(), Stop> {
     match timeout(within, watch.wait_until(|listening| listening.contains(&port))).await {
         Ok(listening) => Ok(listening?),
@@ -227,6 +251,7 @@ fn still_runs(within: Duration) -> Stop {
 
 fn described(when: &ReadyWhen) -> String {
     match when {
+        ReadyWhen::Settled => "it has not settled".to_owned(),
         ReadyWhen::Required => "a required port does not listen".to_owned(),
         ReadyWhen::Port(port) => format!("{port} does not listen"),
         ReadyWhen::Log(pattern) => {

@@ -14,12 +14,13 @@ use std::{
     env,
     path::{Path, PathBuf},
     rc::Rc,
+    sync::Arc,
 };
 
 use crate::spec::{
     fault::{Fault, Faults, Mark},
     merge::with_defaults,
-    model::Spec,
+    model::{Source, Spec},
     problem::{Problem, shown_path},
     raw::{self, Environment, Node, Value},
     shown::quoted,
@@ -56,6 +57,22 @@ pub fn load(paths: &[PathBuf], environment: &dyn Fn(&str) -> Option<String>) -> 
         };
     };
     load_in(&folder, paths, environment)
+}
+
+/// Reads one spec from `text`, as if it stood in a file `name` of the current directory. Nothing is
+/// merged under it.
+#[must_use]
+pub fn load_text(name: &str, text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Loaded {
+    let current = env::current_dir().and_then(|folder| folder.canonicalize());
+    let current = current.unwrap_or_else(|_| PathBuf::from("/"));
+    let place = Folders::new(&current).place_of(&current.join(name));
+    let source = Rc::new(Source { file: PathBuf::from(name), text: Arc::from(text) });
+    let mut faults = Faults::default();
+    let spec = raw::parse(&source, environment, &mut faults)
+        .and_then(|tree| validate::validate(&tree, &source, &place, &[], &mut faults))
+        .filter(|_| faults.is_empty());
+    let problems = faults.settle();
+    Loaded { specs: spec.into_iter().collect(), problems, files: 1, passed_over: Vec::new() }
 }
 
 /// Like [`load`], from the canonical folder `current`.

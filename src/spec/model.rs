@@ -70,6 +70,12 @@ impl Spec {
         })
     }
 
+    /// Whether this asks what is there, instead of whether it is as stated.
+    #[must_use]
+    pub fn explores(&self) -> bool {
+        matches!(self.ready.when, ReadyWhen::Settled)
+    }
+
     /// The ports that must be published.
     pub fn required_to_be_published(&self) -> impl Iterator<Item = (usize, Port)> {
         self.expose.iter().enumerate().filter_map(|(index, entry)| {
@@ -330,6 +336,9 @@ pub enum ReadyWhen {
     Http(HttpCheck),
     /// The container ends with this code.
     Exit(i64),
+    /// Everything that the image declares has a socket, and nothing new has opened for a while. No
+    /// spec can state it: it is for looks that ask what is there (`portlid look`).
+    Settled,
 }
 
 /// A request whose answer means ready.

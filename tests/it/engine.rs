@@ -129,6 +129,7 @@ fn archive(reference: &str, layer: &[u8], lines: &[String]) -> Vec<u8> {
 fn configured(mut config: Value, line: &str) -> Value {
     let (instruction, rest) = line.split_once(' ').unwrap();
     match instruction {
+        "CMD" => config["Cmd"] = serde_json::from_str(rest).unwrap(),
         "ENTRYPOINT" => config["Entrypoint"] = serde_json::from_str(rest).unwrap(),
         "EXPOSE" => {
             // As `docker build` does, each port of a range by itself.

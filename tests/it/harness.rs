@@ -93,6 +93,12 @@ impl Tool {
         self
     }
 
+    /// Other arguments, in the same folder.
+    pub(crate) fn instead(mut self, arguments: &[&str]) -> Self {
+        self.arguments.clear();
+        self.args(arguments)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }

@@ -26,6 +26,8 @@ mod liar;
 mod library;
 /// What is left behind, by whatever end.
 mod lifecycle;
+/// Looks without a spec: `look`, `init`, `diff`.
+mod looking;
 /// An engine that lies, stalls and breaks off.
 mod lying;
 /// What answers a neighbour, and what does not.
