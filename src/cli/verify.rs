@@ -10,32 +10,32 @@ use super::duration;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   portlid verify portlid.intoto --image web:candidate
-  portlid verify portlid.intoto --image ghcr.io/acme/web@sha256:0123...
-  gh attestation download oci://IMAGE@DIGEST --repo OWNER/REPO \\
-    --predicate-type https://in-toto.io/attestation/test-result/v0.1
-  portlid verify sha256:0123....jsonl --image IMAGE@DIGEST --max-age 72h
-  cosign verify-attestation IMAGE@DIGEST --key cosign.pub \\
-    --type https://in-toto.io/attestation/test-result/v0.1 |
+  portlid verify portlid.intoto --image ghcr.io/acme/web@sha256:DIGEST --max-age 72h
+  cosign verify-attestation --key cosign.pub --type TYPE IMAGE@DIGEST |
     portlid verify - --image IMAGE@DIGEST
+  gh attestation download oci://IMAGE@DIGEST --repo OWNER/REPO --predicate-type TYPE
+  portlid verify sha256:DIGEST.jsonl --image IMAGE@DIGEST
 
-The SIGNATURE IS NOT CHECKED here: whoever can write the file can make it verify. Pipe it through
-`cosign verify-attestation` or check it with `gh attestation verify`, as above; both stop at a wrong one.
+TYPE is https://in-toto.io/attestation/test-result/v0.1.
 
-What it takes: FILE is a statement that `portlid test --report intoto=FILE` wrote, alone, in a DSSE
-envelope (cosign) or a Sigstore bundle (gh), or several of these behind each other. Of several, those
-of portlid about this image count; a newer one takes the place of an older one about the same specs.
+The signature is NOT checked here: whoever can write the file can make it verify. That is what
+`cosign verify-attestation` (as above) and `gh attestation verify` are for.
 
-What it demands: the statement is whole, with nothing added; the result is PASSED, the exit code 0;
-every spec passed, without a warning; the run finished within --max-age, and not in the future; the
-image is a subject of the statement, and the one that its specs looked at.
+FILE is what `portlid test --report intoto=FILE` wrote, as it is, or signed: in a DSSE envelope or
+a Sigstore bundle. Several may follow each other: then those of portlid about this image count,
+and a newer one takes the place of an older one about the same specs.
 
-What is compared: for NAME@DIGEST, that digest, and nothing is asked of a registry or an engine. For a
-tag or an id, what the engine has by it (nothing is pulled): its id, its digests from registries, its
-platform. An image's id, its manifest's digest and the digest of an index of several platforms differ.
-A run looks at one platform: if DIGEST is that of an index, demand each with --platform.
+Demanded are: a whole statement with nothing added; the result PASSED and the exit code 0; every
+spec passed, without a warning; a run that finished within --max-age, and not in the future; and
+that the image is a subject of it, and what its specs looked at.
+
+Compared is, for NAME@DIGEST, that digest alone, whatever a registry or an engine may say of it.
+For a tag or an id it is what the engine has by that name: its id, its digests from registries and
+its platform; nothing is pulled. An image's id, the digest of its manifest and that of an index of
+several platforms differ. A run looks at one platform: demand others with --platform.
 
 Exit codes: 0 verified, 1 not, 2 the file or the command line is wrong, 3 the image could not be
-resolved.")]
+found out.")]
 pub struct Verify {
     /// The file; `-` for standard input.
     #[arg(value_name = "FILE")]

@@ -13,9 +13,9 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    attestation::{self, Demands, LARGEST_FILE, Outcome, PREDICATE_TYPE, Reason, Verified, Wanted},
+    attestation::{self, Demands, LARGEST_FILE, Outcome, Reason, Verified, Wanted},
     cli::{Global, Verify},
-    engine::{Engine, EngineError, Progress, chain},
+    engine::{Engine, EngineError, Progress, chain, is_missing},
     exit::Exit,
     foreign::{shown, without_credentials},
     harness, output,
@@ -150,9 +150,14 @@ fn resolve(reference: &str, global: &Global) -> Result<Wanted, Exit> {
             platform: image.platform,
         }),
         Err(error) => {
+            let hint = if is_missing(&error) {
+                "pull it first: nothing is pulled here".to_owned()
+            } else {
+                error.hint().unwrap_or_else(|| "see whether the engine runs".to_owned())
+            };
             output::line(&format!(
-                "error: cannot say which image `{}` is: {}\n  help: pull it first, or name it as \
-                 NAME@sha256:DIGEST, for which no engine is asked",
+                "error: cannot say which image `{}` is: {}\n  help: {hint}; or name it \
+                 NAME@sha256:DIGEST: no engine is asked for that",
                 shown_image(reference),
                 chain(&error)
             ));
@@ -180,8 +185,8 @@ fn told(file: &str, image: &str, verified: &[Verified]) -> String {
             text.push_str(&format!("  passed     {} ({}){warned}\n", test.name, test.file));
         }
     }
-    text.push_str(&format!(
-        "not checked: its signature; `cosign verify-attestation --type {PREDICATE_TYPE}` does that\n"
-    ));
+    text.push_str(
+        "not checked: the signature; `cosign verify-attestation` and `gh attestation verify` do that\n",
+    );
     text
 }

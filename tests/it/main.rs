@@ -56,3 +56,5 @@ mod subjects;
 mod tidy;
 /// Real sockets, and the verdicts on them.
 mod verdicts;
+/// Statements held against images.
+mod verify;
