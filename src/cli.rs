@@ -98,6 +98,29 @@ same at once. What a live run owns is never touched, nor anything that portlid d
         #[arg(long)]
         dry_run: bool,
     },
+    /// Print the JSON Schema of specs, for editors that complete, explain and check them.
+    #[command(after_help = "Examples:
+  portlid schema > portlid.schema.json
+  portlid schema --defaults > portlid-defaults.schema.json
+
+Any editor with the YAML language server finds it by the first line of a spec, as a URL or a path
+relative to that spec:
+  # yaml-language-server: $schema=../portlid.schema.json
+
+VS Code (extension YAML by Red Hat) finds it by its settings, too; the second pattern leaves the
+defaults to a schema of their own:
+  \"yaml.schemas\": {
+    \"./portlid.schema.json\": [\"specs/**/*.yaml\", \"!_defaults.yaml\"],
+    \"./portlid-defaults.schema.json\": \"_defaults.yaml\"
+  }
+
+It takes every spec that is right, and some that are not: two entries for one port, or a service
+that nobody knows, only `portlid lint` sees. Print it anew with each version of portlid.")]
+    Schema {
+        /// The schema of _defaults.yaml instead.
+        #[arg(long)]
+        defaults: bool,
+    },
     /// Hold what `--report intoto` wrote against the image that is to be released.
     Verify(Verify),
     /// Say when a rule is broken, and at which level.

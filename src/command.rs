@@ -8,6 +8,7 @@ mod init;
 mod look;
 mod looking;
 mod reports;
+mod schema;
 mod verify;
 
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Diff(diff) => diff::diff(&diff, &cli.global),
         Command::Lint { paths } => lint(&paths),
         Command::Clean { images, dry_run } => clean::clean(images, dry_run, &cli.global),
+        Command::Schema { defaults } => schema::schema(defaults),
         Command::Verify(asked) => verify::verify(&asked, &cli.global),
         Command::Explain { rule } => explain::explain(rule.as_deref()),
     }
