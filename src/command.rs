@@ -1,12 +1,14 @@
 //! What each command does, one function each.
 
 mod clean;
+mod completions;
 mod diff;
 mod explain;
 mod gate;
 mod init;
 mod look;
 mod looking;
+mod man;
 mod reports;
 mod schema;
 mod verify;
@@ -41,6 +43,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Schema { defaults } => schema::schema(defaults),
         Command::Verify(asked) => verify::verify(&asked, &cli.global),
         Command::Explain { rule } => explain::explain(rule.as_deref()),
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man { dir } => man::man(dir.as_deref()),
     }
 }
 
