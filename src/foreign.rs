@@ -11,6 +11,53 @@ use std::{
 };
 
 use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+/// Text that somebody else wrote, kept as it is: the name of a process, a reason given in a spec.
+///
+/// It has no `Display`, so that it cannot end up in a line by mistake. [`Untrusted::shown`] makes it
+/// safe for a line; a format with rules of its own escapes it through its escaper; and only what
+/// compares it asks for the [raw](Untrusted::raw) text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Untrusted(String);
+
+impl Untrusted {
+    /// The text as it is: to compare or to change it, never to show it.
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        &self.0
+    }
+
+    /// The same, to change it.
+    pub fn raw_mut(&mut self) -> &mut String {
+        &mut self.0
+    }
+
+    /// The text, safe within a line, cut to at most `limit` characters.
+    #[must_use]
+    pub fn shown(&self, limit: usize) -> String {
+        shown(&self.0, limit)
+    }
+}
+
+impl fmt::Debug for Untrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", Foreign(&self.0))
+    }
+}
+
+impl From<String> for Untrusted {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Untrusted {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
 
 /// Foreign text; its `Display` is safe to print within a line.
 #[derive(Clone, Copy, Debug)]

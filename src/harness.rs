@@ -23,6 +23,7 @@ use crate::{
     engine,
     judgement::Verdict,
     output,
+    progress::Progress,
     record::{Origin, Record, RunRecord},
     report::text,
     run::{Options, Session},
@@ -76,7 +77,7 @@ pub fn main() -> ExitCode {
     if !loaded.problems.is_empty() || loaded.specs.is_empty() {
         return unusable(&loaded, &arguments);
     }
-    let outcome = run(loaded.specs, Options::default(), &arguments, Arc::new(output::progress));
+    let outcome = run(loaded.specs, Options::default(), &arguments, output::progress());
     match outcome.signal {
         Some(number) => ExitCode::from(128_u8.saturating_add(number)),
         // What libtest passed over without a filter (`--bench`), or what no trial tells.
@@ -137,7 +138,7 @@ pub fn run(
     specs: Vec<Spec>,
     options: Options,
     arguments: &Arguments,
-    progress: engine::Progress,
+    progress: Progress,
 ) -> Outcome {
     let started = Timestamp::now();
     let records: Arc<Mutex<Vec<Record>>> = Arc::default();

@@ -18,7 +18,9 @@
 //! could not remove, in the words of [`record`]. [`run`] alone knows all stages. [`harness`] makes a test of
 //! each spec, and [`harness::main`] is the whole of a `harness = false` test.
 
+mod files;
 pub mod foreign;
+pub mod progress;
 pub mod secrets;
 pub mod socket;
 
@@ -43,6 +45,7 @@ pub mod cli;
 pub mod command;
 pub mod harness;
 pub mod output;
+pub mod panics;
 pub mod partition;
 pub mod run;
 #[cfg(feature = "testcontainers")]

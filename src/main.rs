@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use portlid::{cli::Cli, command, engine};
+use portlid::{cli::Cli, command, engine, panics};
 
 fn main() -> ExitCode {
     if let Some(code) = engine::serve_reaper() {
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     if engine::is_helper() {
         return portlid::harness::scout();
     }
+    panics::tell_only_where();
     engine::enable_reaper();
     engine::enable_scout();
     command::run(Cli::parse()).into()

@@ -15,6 +15,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    foreign::Untrusted,
     socket::{Port, canonical},
     spec::Speaks,
 };
@@ -135,15 +136,15 @@ impl Owners {
     }
 }
 
-/// A process that holds a socket. Its names are foreign text.
+/// A process that holds a socket.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
     /// The process id as the container numbers it.
     pub pid: u32,
     /// The file name of the executable; `None` if it could not be read.
-    pub executable: Option<String>,
+    pub executable: Option<Untrusted>,
     /// The process's own name (`comm`), which the kernel cuts at 15 bytes.
-    pub name: String,
+    pub name: Untrusted,
     /// The effective user id as the container numbers it.
     pub uid: u32,
 }
@@ -152,13 +153,14 @@ impl Owner {
     /// Whether `wanted` is the executable's file name or the process's own name.
     #[must_use]
     pub fn is_called(&self, wanted: &str) -> bool {
-        self.executable.as_deref() == Some(wanted) || self.name == wanted
+        let is_it = |name: &Untrusted| name.raw() == wanted;
+        self.executable.as_ref().is_some_and(is_it) || is_it(&self.name)
     }
 
     /// The name to show: the executable's, else the process's own.
     #[must_use]
-    pub fn shown(&self) -> &str {
-        self.executable.as_deref().unwrap_or(&self.name)
+    pub fn shown(&self) -> &Untrusted {
+        self.executable.as_ref().unwrap_or(&self.name)
     }
 }
 

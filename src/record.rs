@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 pub use self::evidence::{Evidence, LONGEST_GAP};
 use crate::{
     exit::Exit,
-    foreign::shown,
+    foreign::{Untrusted, shown},
     judgement::{Finding, Judgement, Verdict},
     observation::{Answer, Observation, Owner, Owners, Socket, Spoken, Unseen},
     secrets::Secrets,
@@ -206,13 +206,13 @@ impl Record {
         };
         let hidden = |owner: &Owner| {
             let mut owner = owner.clone();
-            owner.executable.iter_mut().for_each(hide_name);
-            hide_name(&mut owner.name);
+            owner.executable.iter_mut().map(Untrusted::raw_mut).for_each(hide_name);
+            hide_name(owner.name.raw_mut());
             owner
         };
         for LocatedFinding { finding, line, .. } in &mut self.findings {
             let names: BTreeSet<String> =
-                finding.owners.iter().map(|owner| owner.shown().to_owned()).collect();
+                finding.owners.iter().map(|owner| owner.shown().raw().to_owned()).collect();
             // What is quoted there beside the names of processes are the first bytes of an answer.
             if !names.iter().any(|name| is_named(name) && secrets.hidden(name) != *name) {
                 hide(&mut finding.message);
@@ -302,13 +302,13 @@ pub struct LedgerRow {
     pub allowance: Allowance,
 }
 
-/// Why a port may be open. Foreign text, as the spec writes it.
+/// Why a port may be open, as the spec writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
     /// Why it is open.
-    pub why: Option<String>,
+    pub why: Option<Untrusted>,
     /// Who answers for it.
-    pub owner: Option<String>,
+    pub owner: Option<Untrusted>,
     /// The last day of the allowance, in UTC.
     pub until: Option<Date>,
 }
@@ -383,8 +383,8 @@ fn ledger(seen: &Observation, places: &mut Places<'_>) -> Vec<LedgerRow> {
                 lost: seen.lost.get(&port).copied(),
                 entry_line: entry.map(|(index, _)| places.of(Place::Entry(index)).0.line),
                 allowance: entry.map_or_else(Allowance::default, |(_, entry)| Allowance {
-                    why: entry.why.clone(),
-                    owner: entry.owner.clone(),
+                    why: entry.why.clone().map(Untrusted::from),
+                    owner: entry.owner.clone().map(Untrusted::from),
                     until: entry.until,
                 }),
             })

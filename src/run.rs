@@ -7,6 +7,7 @@ mod alone;
 mod asking;
 mod observe;
 mod readiness;
+mod reasons;
 mod start;
 
 use std::{
@@ -24,11 +25,13 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
 
+use self::reasons::{cannot_see, internal, is_deadline, reason};
 use crate::{
-    engine::{Engine, EngineError, Image, Progress, PullPolicy, Scene, chain, patience},
+    engine::{Engine, EngineError, Image, PullPolicy, Scene, patience},
     judgement::{Verdict, judge},
     look::{Eyes, LookError, Scout, Seen, Sighting},
     observation::Observation,
+    progress::{Event, Progress},
     record::{EngineName, LONGEST_GAP, LeftBehind, Reason, Record, Timeline},
     rule::{Level, Rule},
     secrets::Secrets,
@@ -150,6 +153,10 @@ impl Session {
         }
     }
 
+    fn tell(&self, spec: &str, event: Event<'_>) {
+        (self.progress)(spec, event);
+    }
+
     /// Tells every spec to end, because of that signal.
     pub fn interrupt(&self, signal: u8) {
         self.interrupted.send_if_modified(|now| now.replace(signal).is_none());
@@ -183,6 +190,7 @@ impl Session {
         record.hide(&self.secrets, &spec);
         record.started = Some(started);
         record.took = begun.elapsed();
+        self.tell(&spec.name, Event::Over);
         record
     }
 
@@ -223,7 +231,7 @@ impl Session {
             tries += 1;
             if tries < TRIES && was_interrupted(&record) && self.signal().is_none() {
                 left_behind.append(&mut record.left_behind);
-                (self.progress)(&spec.name, "the machine is overloaded: looking once more");
+                self.tell(&spec.name, Event::Line("the machine is overloaded: looking once more"));
                 continue;
             }
             record.left_behind.extend(left_behind);
@@ -298,7 +306,7 @@ impl Session {
                     name.endpoint,
                     engine.named_by()
                 );
-                (self.progress)("", &line);
+                self.tell("", Event::Line(&line));
             }
             connected.map_err(Arc::new)
         };
@@ -392,6 +400,7 @@ impl Session {
         {
             record.log = scene.log(&container).await;
         }
+        self.tell(&spec.name, Event::Now("removing"));
         record.left_behind = scene.clear().await;
         (record, is_blind)
     }
@@ -404,42 +413,6 @@ const TRIES: u32 = 3;
 fn was_interrupted(record: &Record) -> bool {
     let gap = record.evidence.as_ref().map(|evidence| evidence.longest_gap);
     record.verdict == Verdict::Inconclusive && gap.is_some_and(|gap| gap > LONGEST_GAP)
-}
-
-/// Whether the engine let a deadline pass.
-fn is_deadline(stop: &Stop) -> bool {
-    match stop {
-        Stop::Engine(error) => error.is_deadline(),
-        Stop::Shared(stop) => is_deadline(stop),
-        Stop::Look(_) => false,
-    }
-}
-
-/// Whether somebody beside the container might see what could not be seen from here. What was seen
-/// of a companion is told as a cause of the engine's error.
-fn cannot_see(stop: &Stop) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = match stop {
-        Stop::Look(error) => Some(error),
-        Stop::Engine(error) => Some(error),
-        Stop::Shared(_) => None,
-    };
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<LookError>() {
-            return match error {
-                LookError::Unreadable { cause, .. } => cause.is_denied(),
-                error => matches!(
-                    error,
-                    LookError::NoProcess { .. }
-                        | LookError::Stranger { .. }
-                        | LookError::Unverified { .. }
-                        | LookError::Void { .. }
-                        | LookError::NotNeighbour { .. }
-                ),
-            };
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// The record of a look that was broken off. What was seen until then still counts: a rule that it
@@ -466,16 +439,6 @@ fn log_would_help(record: &Record) -> bool {
         })
 }
 
-fn reason(stop: &Stop) -> Reason {
-    match stop {
-        Stop::Engine(error) => Reason { message: chain(error), hint: error.hint() },
-        Stop::Look(error) => {
-            Reason { message: chain(error), hint: error.hint().map(str::to_owned) }
-        }
-        Stop::Shared(stop) => reason(stop),
-    }
-}
-
 /// Every value that the spec keeps secret: of environments and build arguments.
 fn secrets(spec: &Spec) -> impl Iterator<Item = (&String, &String)> {
     let runs = spec.needs.iter().map(|companion| &companion.run).chain([&spec.run]);
@@ -485,16 +448,4 @@ fn secrets(spec: &Spec) -> impl Iterator<Item = (&String, &String)> {
         Subject::Image(_) | Subject::Archive(_) | Subject::Container(_) => None,
     });
     runs.map(|run| &run.env).chain(args).flatten()
-}
-
-fn internal(panic: &(dyn Any + Send)) -> Reason {
-    let said = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    Reason {
-        message: format!("internal error: {}", crate::foreign::shown(said, 300)),
-        hint: Some("this is a defect of portlid: please report it".to_owned()),
-    }
 }

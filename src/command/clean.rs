@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::left_behind;
 use crate::{
     cli::Global,
-    engine::{Engine, Progress, chain},
+    engine::{Engine, chain},
     exit::Exit,
     harness, output,
 };
@@ -16,7 +16,7 @@ pub(super) fn clean(with_builds: bool, is_dry: bool, global: &Global) -> Exit {
         output::line("error: no thread can be started");
         return Exit::Internal;
     };
-    let progress: Progress = Arc::new(output::progress);
+    let progress = output::progress();
     let asked = global.engine.as_deref();
     let swept = runtime.block_on(async {
         let engine = Engine::connect(asked, progress, Arc::default()).await?;

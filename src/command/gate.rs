@@ -1,6 +1,6 @@
 //! `portlid test`: the gate. From the command line's words to a run, and from its record to an exit.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use clap::ColorChoice;
 use libtest_mimic::{Arguments, FormatSetting};
@@ -8,11 +8,12 @@ use libtest_mimic::{Arguments, FormatSetting};
 use super::{left_behind, reports, unusable};
 use crate::{
     cli::{Global, Test},
-    engine::Progress,
     exit::Exit,
     foreign::{shown, without_credentials},
     harness, output,
+    output::live::Live,
     partition::Partition,
+    progress::silent,
     record::RunRecord,
     report::text,
     run::Options,
@@ -98,10 +99,11 @@ pub(super) fn test(test: Test, global: &Global) -> Exit {
         scan: test.scan.map(Into::into),
         images: test.image.into_iter().collect(),
     };
-    let progress: Progress =
-        if global.quiet { Arc::new(|_, _| {}) } else { Arc::new(output::progress) };
+    let progress = if global.quiet { silent() } else { output::progress() };
+    let live = if is_live(&arguments, global) { Live::start() } else { None };
     let is_list = arguments.list;
     let outcome = harness::run(loaded.specs, options, &arguments, progress);
+    drop(live);
     if is_list {
         return Exit::Pass;
     }
@@ -120,6 +122,15 @@ pub(super) fn test(test: Test, global: &Global) -> Exit {
     let is_for_people = matches!(arguments.format, None | Some(FormatSetting::Pretty));
     reports::tell_github(&outcome.record, is_for_people);
     exit
+}
+
+/// Whether live lines go with what libtest prints: whole lines of its own, one by one.
+fn is_live(arguments: &Arguments, global: &Global) -> bool {
+    let is_pretty = matches!(arguments.format, None | Some(FormatSetting::Pretty));
+    // With one thread libtest begins a line before the trial, and ends it after.
+    let is_whole = arguments.test_threads != Some(1);
+    let is_plain = global.quiet || matches!(global.color, ColorChoice::Never);
+    is_pretty && is_whole && !arguments.quiet && !arguments.list && !is_plain
 }
 
 /// Keeps the specs of that part only, of those that the filter lets run, and says how many there

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 
 use crate::{
     cli::{Global, Started},
-    engine::Progress,
     exit::Exit,
     harness, output,
+    output::live::Live,
+    progress::silent,
     record::RunRecord,
     run::{Options, Session},
     spec::{self, PublishMode, ReadyWhen, Spec},
@@ -161,8 +162,8 @@ pub(super) fn check(specs: &[Spec], started: &Started, global: &Global) -> Optio
         pull: started.pull.into(),
         ..Options::default()
     };
-    let progress: Progress =
-        if global.quiet { Arc::new(|_, _| {}) } else { Arc::new(output::progress) };
+    let progress = if global.quiet { silent() } else { output::progress() };
+    let _live = if global.quiet { None } else { Live::start() };
     let Some(runtime) = harness::runtime() else {
         output::line("error: no thread can be started");
         return None;

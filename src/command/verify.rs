@@ -4,7 +4,6 @@
 //! Nothing is pulled or started, and no signature is checked, which every answer says.
 
 use std::{
-    fs::File,
     io::{self, Read as _},
     path::Path,
     sync::Arc,
@@ -15,10 +14,11 @@ use jiff::Timestamp;
 use crate::{
     attestation::{self, Demands, LARGEST_FILE, Outcome, Reason, Verified, Wanted},
     cli::{Global, Verify},
-    engine::{Engine, EngineError, Progress, chain, is_missing},
+    engine::{Engine, EngineError, chain, is_missing},
     exit::Exit,
+    files,
     foreign::{shown, without_credentials},
-    harness, output,
+    harness, output, progress,
     spec::check_reference,
 };
 
@@ -116,11 +116,14 @@ fn read(path: &Path) -> Result<attestation::File, Reason> {
     let read = if is_stdin {
         io::stdin().lock().take(limit).read_to_end(&mut bytes)
     } else {
-        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        files::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
     };
     read.map_err(|error| Reason {
         what: format!("cannot read {name}: {error}"),
-        hint: "name the file that `portlid test --report intoto=FILE` wrote".to_owned(),
+        hint:
+            "name the file that `portlid test --report intoto=FILE` wrote, or `-` for what comes \
+               through a pipe"
+                .to_owned(),
     })?;
     attestation::read(&bytes).map_err(|error| Reason {
         what: format!("{name} holds nothing to verify: {}", error.what),
@@ -134,8 +137,7 @@ fn resolve(reference: &str, global: &Global) -> Result<Wanted, Exit> {
         output::line("error: no thread can be started");
         return Err(Exit::Internal);
     };
-    let progress: Progress =
-        if global.quiet { Arc::new(|_, _| {}) } else { Arc::new(output::progress) };
+    let progress = if global.quiet { progress::silent() } else { output::progress() };
     let asked = global.engine.as_deref();
     let found: Result<_, EngineError> = runtime.block_on(async {
         let engine = Engine::connect(asked, progress, Arc::default()).await?;

@@ -7,7 +7,6 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     time::Duration,
@@ -28,7 +27,7 @@ use super::{
     scene::removing,
     sweep::{image_left, remove_image},
 };
-use crate::{foreign::shown, record::LeftBehind, spec::Platform};
+use crate::{files, foreign::shown, record::LeftBehind, spec::Platform};
 
 /// The repository of the tags under which archives are loaded, for as long as they are needed.
 pub(super) const REPOSITORY: &str = "portlid-archive";
@@ -184,7 +183,7 @@ fn id_of(config: &[u8]) -> String {
 
 /// The archive's bytes, unpacked if they are packed.
 fn open(path: &Path) -> io::Result<tar::Archive<Box<dyn Read>>> {
-    unpacked(File::open(path)?)
+    unpacked(files::open(path)?)
 }
 
 fn unpacked(mut file: impl Read + Seek + 'static) -> io::Result<tar::Archive<Box<dyn Read>>> {

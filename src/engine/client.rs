@@ -28,6 +28,7 @@ use super::{
     ssh, sweep,
 };
 use crate::{
+    progress::{Event, Progress},
     record::{EngineName, LeftBehind},
     secrets::Secrets,
 };
@@ -57,9 +58,6 @@ pub fn patience() -> Duration {
 pub(super) fn clearing(is_stalled: bool) -> Duration {
     Duration::from_secs(if is_stalled { 6 } else { 90 })
 }
-
-/// Who is told of long work: a spec's name and a line about it.
-pub type Progress = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// A container engine, and everything that one run does with it.
 pub struct Engine {
@@ -296,7 +294,7 @@ impl Engine {
     /// Tells of long work.
     pub(super) fn tell(&self, spec: &str, line: &str) {
         let line = self.secrets.hidden(line);
-        (self.progress)(spec, &crate::foreign::shown(&line, 500));
+        (self.progress)(spec, Event::Line(&crate::foreign::shown(&line, 500)));
     }
 }
 

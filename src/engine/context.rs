@@ -13,6 +13,8 @@ use futures_util::{Stream, stream};
 use globset::{GlobBuilder, GlobMatcher};
 use tokio::sync::mpsc;
 
+use crate::files;
+
 /// A tar that is written by `write` on a thread of its own while it is sent.
 pub(super) fn stream(
     write: impl FnOnce(&mut tar::Builder<Sender>) -> io::Result<()> + Send + 'static,
@@ -108,7 +110,7 @@ fn walk(
             header.set_entry_type(tar::EntryType::Symlink);
             builder.append_link(&mut header, &name, fs::read_link(&path)?)?;
         } else if kind.is_file() {
-            let file = fs::File::open(&path)?;
+            let file = files::open(&path)?;
             header.set_entry_type(tar::EntryType::Regular);
             header.set_size(file.metadata()?.len());
             builder.append_data(&mut header, &name, file)?;

@@ -61,7 +61,7 @@ fn port(text: &str) -> Port {
 }
 
 fn process(name: &str, pid: u32, uid: u32) -> Owner {
-    Owner { pid, executable: Some(name.to_owned()), name: name.to_owned(), uid }
+    Owner { pid, executable: Some(name.into()), name: name.into(), uid }
 }
 
 fn socket(at: &str, address: &str, owners: Owners) -> Socket {
@@ -233,7 +233,7 @@ fn wrong_process_and_wrong_user() {
     };
     let by_name = spec(vec![with("80/tcp", |entry| entry.process = Some("nginx".to_owned()))]);
     let by_uid = spec(vec![with("80/tcp", |entry| entry.user = Some(101))]);
-    let renamed = Owner { executable: Some("python3.11".to_owned()), ..process("nginx", 9, 101) };
+    let renamed = Owner { executable: Some("python3.11".into()), ..process("nginx", 9, 101) };
     let hidden = Owner { executable: None, ..process("nginx", 9, 101) };
     check(&by_name, &owned_by(&[process("nginx", 7, 0), process("nginx", 8, 33)]), &[]);
     check(&by_name, &owned_by(&[renamed]), &[]);

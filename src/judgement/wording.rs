@@ -5,7 +5,6 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{
-    foreign::Foreign,
     notorious::known,
     observation::{Owner, Owners, Socket},
     socket::{Port, Protocol, Scope, scope},
@@ -34,16 +33,24 @@ pub(super) fn holders(sockets: &[&Socket]) -> String {
     join(processes.into_iter().map(holder), 3)
 }
 
+/// The longest name of a file.
+const LONGEST_NAME: usize = 255;
+
 /// One process: `` `node` (pid 7, uid 0) ``, with its own name where that says more.
 pub(super) fn holder(owner: &Owner) -> String {
-    let called = match owner.executable.as_deref() {
+    let called = match &owner.executable {
         // The kernel cuts a process's name at 15 bytes: a mere beginning says nothing new.
-        Some(executable) if !executable.starts_with(owner.name.as_str()) => {
-            format!(", called `{}`", Foreign(&owner.name))
+        Some(executable) if !executable.raw().starts_with(owner.name.raw()) => {
+            format!(", called `{}`", owner.name.shown(LONGEST_NAME))
         }
         Some(_) | None => String::new(),
     };
-    format!("`{}` (pid {}, uid {}{called})", Foreign(owner.shown()), owner.pid, owner.uid)
+    format!(
+        "`{}` (pid {}, uid {}{called})",
+        owner.shown().shown(LONGEST_NAME),
+        owner.pid,
+        owner.uid
+    )
 }
 
 /// The first `limit` of them, and how many more there are.

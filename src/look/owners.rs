@@ -80,14 +80,11 @@ pub(super) fn census(proc_root: &Path, subject: &Subject, wanted: &BTreeSet<u64>
                     });
                 }
                 // Wherever it is now, it may hold a socket of the container's.
-                sockets(&process, wanted).and_then(|held| {
-                    if !held.is_empty() {
-                        let owner = owner(&process, own_users).ok_or(Hidden)?;
-                        for inode in held {
-                            census.holders.entry(inode).or_default().insert(owner.clone());
-                        }
+                held(&process, wanted, own_users).map(|held| {
+                    let Some((owner, inodes)) = held else { return };
+                    for inode in inodes {
+                        census.holders.entry(inode).or_default().insert(owner.clone());
                     }
-                    Ok(())
                 })
             }
             Ok(None) => Ok(()),
@@ -142,6 +139,32 @@ fn membership(process: &mut Process, subject: &Subject) -> Result<Option<u64>, H
     }
 }
 
+/// Which of the `wanted` sockets the process holds, and as who; `None` if none.
+///
+/// A child has all that its parent holds until it starts its own program, and nothing of it after:
+/// only what it held while it was surely the same program is its own.
+fn held(
+    process: &Process,
+    wanted: &BTreeSet<u64>,
+    own_users: Option<u64>,
+) -> Result<Option<(Owner, BTreeSet<u64>)>, Hidden> {
+    const TRIES: usize = 4;
+    // Most processes hold none of them, and need not be asked twice.
+    if sockets(process, wanted)?.is_empty() {
+        return Ok(None);
+    }
+    let mut before = owner(process, own_users).ok_or(Hidden)?;
+    for _ in 0..TRIES {
+        let inodes = sockets(process, wanted)?;
+        let after = owner(process, own_users).ok_or(Hidden)?;
+        if before == after {
+            return Ok((!inodes.is_empty()).then_some((before, inodes)));
+        }
+        before = after;
+    }
+    Err(Hidden)
+}
+
 /// Which of the `wanted` sockets the process has a descriptor for.
 fn sockets(process: &Process, wanted: &BTreeSet<u64>) -> Result<BTreeSet<u64>, Hidden> {
     let mut descriptors = process.directory("fd").map_err(|_| Hidden)?;
@@ -183,12 +206,17 @@ fn owner(process: &Process, own_users: Option<u64>) -> Option<Owner> {
         // Who has no number in there is nobody.
         inside(std::str::from_utf8(&map).ok()?, uid).unwrap_or(NOBODY)
     };
+    let executable = executable(process);
+    // What is ending has no program any more, and its sockets for a moment still.
+    if executable.is_none() && process.has_ended() {
+        return None;
+    }
     let name = process.text("comm").ok()?;
     let name = name.strip_suffix(b"\n").unwrap_or(&name);
     Some(Owner {
         pid: pid.unwrap_or(process.pid()),
-        executable: executable(process),
-        name: String::from_utf8_lossy(name).into_owned(),
+        executable: executable.map(Into::into),
+        name: String::from_utf8_lossy(name).into_owned().into(),
         uid,
     })
 }

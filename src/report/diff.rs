@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn names_of_processes_cannot_command_a_terminal() {
-        let evil = Owner { executable: Some("\u{1b}[2Jx\n::error::".to_owned()), ..node(7) };
+        let evil = Owner { executable: Some("\u{1b}[2Jx\n::error::".into()), ..node(7) };
         let text = diff(&with(vec![]), &with(vec![at(&["0.0.0.0"], &evil)]));
         assert!(!text.contains("\u{1b}[2J") && !text.contains("\n::error::"), "{text:?}");
     }

@@ -136,7 +136,7 @@ fn entry(row: &LedgerRow, scalar: &dyn Fn(&str) -> String) -> String {
     let owners: BTreeSet<&Owner> =
         row.listening.iter().flat_map(|socket| socket.owners.processes()).collect();
     let is_known = row.listening.iter().all(|socket| socket.owners.processes().next().is_some());
-    let names: BTreeSet<&str> = owners.iter().map(|owner| known_as(owner)).collect();
+    let names: BTreeSet<&str> = owners.iter().map(|owner| known_as(owner).raw()).collect();
     let uids: BTreeSet<u32> = owners.iter().map(|owner| owner.uid).collect();
     if let (true, [name]) = (is_known, &Vec::from_iter(names)[..])
         && owners.iter().all(|owner| owner.is_called(name))
@@ -194,8 +194,8 @@ mod tests {
     #[test]
     fn each_kind_of_row_has_its_place() {
         let redis = Owner {
-            executable: Some("redis-check-rdb".to_owned()),
-            name: "redis-server".to_owned(),
+            executable: Some("redis-check-rdb".into()),
+            name: "redis-server".into(),
             ..node(1)
         };
         let worker = Owner { uid: 33, ..nginx() };

@@ -76,7 +76,7 @@ struct ImageLook<'a> {
     started: Option<String>,
     seconds: f64,
     timeline: Option<TimelineRow>,
-    ledger: Vec<Row<'a>>,
+    ledger: Vec<Row>,
     evidence: Option<EvidenceRow<'a>>,
     left_behind: Vec<Left<'a>>,
 }
@@ -105,7 +105,7 @@ struct Spec<'a> {
     seconds: f64,
     timeline: Option<TimelineRow>,
     findings: Vec<FindingRow<'a>>,
-    ledger: Vec<Row<'a>>,
+    ledger: Vec<Row>,
     evidence: Option<EvidenceRow<'a>>,
     left_behind: Vec<Left<'a>>,
 }
@@ -129,7 +129,7 @@ struct FindingRow<'a> {
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct Row {
     port: Port,
     declared: bool,
     published: Vec<SocketAddr>,
@@ -138,8 +138,8 @@ struct Row<'a> {
     speaks: Option<&'static str>,
     lost_ms: Option<u64>,
     entry_line: Option<usize>,
-    why: Option<&'a str>,
-    owner: Option<&'a str>,
+    why: Option<String>,
+    owner: Option<String>,
     until: Option<String>,
 }
 
@@ -320,7 +320,8 @@ fn left(left: &LeftBehind) -> Left<'_> {
 
 fn finding<'a>(located: &'a LocatedFinding, file: &str) -> FindingRow<'a> {
     let LocatedFinding { location, finding, .. } = located;
-    let processes: BTreeSet<&str> = finding.owners.iter().map(Owner::shown).collect();
+    let processes: BTreeSet<&str> =
+        finding.owners.iter().map(|owner| owner.shown().raw()).collect();
     let processes: Vec<&str> = processes.into_iter().collect();
     FindingRow {
         rule: finding.rule.id(),
@@ -340,7 +341,7 @@ fn finding<'a>(located: &'a LocatedFinding, file: &str) -> FindingRow<'a> {
     }
 }
 
-fn row(row: &LedgerRow) -> Row<'_> {
+fn row(row: &LedgerRow) -> Row {
     Row {
         port: row.port,
         declared: row.declared,
@@ -350,8 +351,8 @@ fn row(row: &LedgerRow) -> Row<'_> {
         speaks: row.spoken.and_then(Spoken::recognised).map(Speaks::as_str),
         lost_ms: row.lost.map(milliseconds),
         entry_line: row.entry_line,
-        why: row.allowance.why.as_deref(),
-        owner: row.allowance.owner.as_deref(),
+        why: row.allowance.why.as_ref().map(|why| Foreign(why.raw()).to_string()),
+        owner: row.allowance.owner.as_ref().map(|owner| Foreign(owner.raw()).to_string()),
         until: row.allowance.until.map(|day| day.to_string()),
     }
 }
@@ -369,8 +370,8 @@ fn socket(socket: &Socket) -> SocketRow {
 fn owner(owner: &Owner) -> OwnerRow {
     OwnerRow {
         pid: owner.pid,
-        process: owner.executable.as_deref().map(|name| Foreign(name).to_string()),
-        name: Foreign(&owner.name).to_string(),
+        process: owner.executable.as_ref().map(|name| Foreign(name.raw()).to_string()),
+        name: Foreign(owner.name.raw()).to_string(),
         uid: owner.uid,
     }
 }

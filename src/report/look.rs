@@ -12,7 +12,7 @@ use std::{
 use anstyle::{AnsiColor, Style};
 
 use crate::{
-    foreign::shown,
+    foreign::Untrusted,
     notorious::known,
     observation::{Answer, Owners, Spoken},
     record::{LedgerRow, Record},
@@ -118,7 +118,7 @@ pub(super) fn speaks(row: &LedgerRow) -> &'static str {
 
 /// Who holds a port: `nginx (uid 0, 101)`.
 pub(super) fn holders(row: &LedgerRow) -> String {
-    let mut holders: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+    let mut holders: BTreeMap<&Untrusted, BTreeSet<u32>> = BTreeMap::new();
     for owner in row.listening.iter().flat_map(|socket| socket.owners.processes()) {
         holders.entry(known_as(owner)).or_default().insert(owner.uid);
     }
@@ -138,7 +138,7 @@ pub(super) fn holders(row: &LedgerRow) -> String {
         .take(3)
         .map(|(name, uids)| {
             let uids: Vec<String> = uids.iter().map(u32::to_string).collect();
-            format!("{} (uid {})", shown(name, 40), uids.join(", "))
+            format!("{} (uid {})", name.shown(40), uids.join(", "))
         })
         .collect();
     if more > 0 {

@@ -177,7 +177,7 @@ fn table(text: &mut Doc<Markdown>, record: &Record) {
             None => text.raw("none"),
         };
         if let Some(why) = &row.allowance.why {
-            text.raw(": ").text(shown(why, 120));
+            text.raw(": ").text(why.shown(120));
         }
         text.raw(" | ");
         listening(text, &row.listening);
@@ -213,7 +213,7 @@ fn listening(text: &mut Doc<Markdown>, sockets: &[Socket]) {
     text.raw(" by ").raw(nobody(sockets));
     let owners: BTreeSet<&Owner> = sockets.iter().flat_map(|it| it.owners.processes()).collect();
     for (at, owner) in owners.iter().take(3).enumerate() {
-        text.raw(if at > 0 { ", " } else { "" }).code(shown(owner.shown(), 40));
+        text.raw(if at > 0 { ", " } else { "" }).code(owner.shown().shown(40));
         text.raw(" (").text(owner.pid).raw(")");
     }
     if let Some(more @ 1..) = owners.len().checked_sub(3) {

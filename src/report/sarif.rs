@@ -25,7 +25,6 @@ use super::{
 use crate::{
     foreign::shown,
     judgement::Verdict,
-    observation::Owner,
     record::{LocatedFinding, Origin, Record, RunRecord},
     rule::Level,
 };
@@ -92,8 +91,7 @@ fn finding(record: &Record, located: &LocatedFinding, origin: &Origin) -> SarifR
         properties.insert("port", port.to_string());
     }
     let addresses: Vec<String> = finding.addresses.iter().map(ToString::to_string).collect();
-    let owners: Vec<String> =
-        finding.owners.iter().map(|owner| shown(Owner::shown(owner), 80)).collect();
+    let owners: Vec<String> = finding.owners.iter().map(|owner| owner.shown().shown(80)).collect();
     for (name, values) in [("addresses", addresses), ("processes", owners)] {
         if !values.is_empty() {
             properties.insert(name, values.join(", "));

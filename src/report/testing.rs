@@ -39,11 +39,11 @@ pub(crate) fn ms(milliseconds: u64) -> Duration {
 }
 
 pub(crate) fn node(pid: u32) -> Owner {
-    Owner { pid, executable: Some("node".to_owned()), name: "MainThread".to_owned(), uid: 1000 }
+    Owner { pid, executable: Some("node".into()), name: "MainThread".into(), uid: 1000 }
 }
 
 pub(crate) fn nginx() -> Owner {
-    Owner { pid: 8, executable: Some("nginx".to_owned()), name: "nginx".to_owned(), uid: 0 }
+    Owner { pid: 8, executable: Some("nginx".into()), name: "nginx".into(), uid: 0 }
 }
 
 pub(crate) fn socket(port: Port, address: &str, owner: Owner, first: u64, last: u64) -> Socket {
@@ -108,8 +108,8 @@ pub(crate) fn passing(name: &str) -> Record {
         ledger: vec![LedgerRow {
             published: vec![([127, 0, 0, 1], 32776).into()],
             allowance: Allowance {
-                why: Some("the shop itself".to_owned()),
-                owner: Some("team-web".to_owned()),
+                why: Some("the shop itself".into()),
+                owner: Some("team-web".into()),
                 until: None,
             },
             ..row(
@@ -202,12 +202,8 @@ pub(crate) fn inconclusive(name: &str) -> Record {
 
 /// `text` wherever others have a say.
 pub(crate) fn hostile(text: &str) -> RunRecord {
-    let owner = |pid| Owner {
-        pid,
-        executable: (pid == 7).then(|| text.to_owned()),
-        name: text.to_owned(),
-        uid: 0,
-    };
+    let owner =
+        |pid| Owner { pid, executable: (pid == 7).then(|| text.into()), name: text.into(), uid: 0 };
     // Names of files cannot hold everything.
     let file = PathBuf::from(format!("specs/{}.yaml", text.replace(['/', '\0'], "_")));
     let mut failing = failing("a");
@@ -222,7 +218,7 @@ pub(crate) fn hostile(text: &str) -> RunRecord {
             vec![LeftBehind { what: text.to_owned(), remove_with: format!("docker rm {text}") }];
         for row in &mut record.ledger {
             row.allowance =
-                Allowance { why: Some(text.to_owned()), owner: Some(text.to_owned()), until: None };
+                Allowance { why: Some(text.into()), owner: Some(text.into()), until: None };
             for (socket, pid) in row.listening.iter_mut().zip(7..) {
                 socket.owners = Owners::Processes(BTreeSet::from([owner(pid), owner(pid + 1)]));
             }

@@ -244,7 +244,7 @@ fn listening(sockets: &[Socket]) -> String {
         let mut names: Vec<String> = owners
             .iter()
             .take(3)
-            .map(|owner| format!("{} ({})", crate::foreign::shown(owner.shown(), 40), owner.pid))
+            .map(|owner| format!("{} ({})", owner.shown().shown(40), owner.pid))
             .collect();
         if owners.len() > 3 {
             names.push(format!("{} more", owners.len() - 3));

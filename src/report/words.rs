@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     exit::Exit,
+    foreign::Untrusted,
     judgement::Verdict,
     observation::Owner,
     record::{LocatedFinding, Origin, Record, RunRecord},
@@ -111,20 +112,21 @@ pub(super) fn by_severity(run: &RunRecord) -> Vec<&Record> {
     records
 }
 
-/// The name that a reader knows a process by, which is foreign text: its own where the executable
+/// The name that a reader knows a process by: its own where the executable
 /// goes by several (`redis-server` is a link to `redis-check-rdb`, every applet one to `busybox`),
 /// else the executable's.
-pub(super) fn known_as(owner: &Owner) -> &str {
+pub(super) fn known_as(owner: &Owner) -> &Untrusted {
     /// Names that share so many bytes are variants of one.
     const ALIKE: usize = 5;
     /// The kernel cuts the process's own name here.
     const CUT: usize = 15;
-    let (Some(executable), own) = (owner.executable.as_deref(), owner.name.as_str()) else {
-        return owner.shown();
-    };
-    let start = |name: &str| name.as_bytes().get(..ALIKE).map(<[u8]>::to_vec);
-    let is_alike = own.len() < CUT && start(own).is_some() && start(own) == start(executable);
-    if is_alike || matches!(executable, "busybox" | "toybox") { own } else { executable }
+    let Some(executable) = &owner.executable else { return &owner.name };
+    let own = &owner.name;
+    let start = |name: &Untrusted| name.raw().as_bytes().get(..ALIKE).map(<[u8]>::to_vec);
+    let is_whole = own.raw().len() < CUT;
+    let is_alike = is_whole && start(own).is_some() && start(own) == start(executable);
+    let is_box = matches!(executable.raw(), "busybox" | "toybox");
+    if is_alike || is_box { own } else { executable }
 }
 
 /// A finding's port and message.

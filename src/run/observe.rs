@@ -23,6 +23,7 @@ use crate::{
         Target, Vigil,
     },
     observation::{Answer, Observation, Published, PublishedBy, ScanResult, Spoken, Unseen},
+    progress::Event,
     record::Evidence,
     socket::{Port, PortRange, Protocol},
     spec::{PublishMode, ReadyWhen, Scan, Spec, Subject},
@@ -98,6 +99,7 @@ impl Session {
         let seen = &view.running.inspection;
         view.eyes.are_neighbours(&seen.addresses, &seen.hardware).await?;
 
+        self.tell(&spec.name, Event::Now(&readiness::waiting(spec)));
         let required: BTreeSet<Port> = if spec.explores() {
             view.image.declared.clone()
         } else {
@@ -106,6 +108,7 @@ impl Session {
         let ready = (&spec.ready, &required);
         *is_ready = readiness::subject(engine, view.eyes, view.running, watch, ready).await?;
         watch.begin_watch_phase().await?;
+        self.tell(&spec.name, Event::Now(watching(spec)));
         if view.is_over(watch) {
             let control = view.eyes.control().await?;
             return Ok(Answers { scan: no_scan(), spoken: BTreeMap::new(), control });
@@ -430,6 +433,15 @@ pub(super) fn target(running: &Running) -> Target {
         pid: running.inspection.life.pid,
         container: running.inspection.id.clone(),
         age: running.since.elapsed(),
+    }
+}
+
+/// What goes on while the tables are watched.
+fn watching(spec: &Spec) -> &'static str {
+    match spec.scan {
+        Scan::Full => "watching the tables, scanning every port",
+        Scan::Listed => "watching the tables, scanning what is listed",
+        Scan::Off => "watching the tables",
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     foreign::shown,
     look::{Eyes, LookError, Vigil},
     socket::Port,
-    spec::{HttpCheck, Ready, ReadyWhen},
+    spec::{HttpCheck, Ready, ReadyWhen, Spec},
 };
 
 /// A condition that is asked for again and again, or listened for.
@@ -95,6 +95,23 @@ pub(super) async fn subject(
     match timeout(*within, comes_true).await {
         Ok(ready) => ready,
         Err(_) => Err(not_ready(described(when), *within)),
+    }
+}
+
+/// What is waited for, in words.
+pub(super) fn waiting(spec: &Spec) -> String {
+    match &spec.ready.when {
+        ReadyWhen::Required => match spec.required().count() {
+            0 => "starting".to_owned(),
+            1 => "waiting for its port".to_owned(),
+            count => format!("waiting for its {count} ports"),
+        },
+        ReadyWhen::Settled => "waiting for what it opens".to_owned(),
+        ReadyWhen::Port(port) => format!("waiting for {port}"),
+        ReadyWhen::Log(_) => "waiting for a line of its log".to_owned(),
+        ReadyWhen::Healthy => "waiting for its health check".to_owned(),
+        ReadyWhen::Http(check) => format!("waiting for an answer on {}", check.port),
+        ReadyWhen::Exit(_) => "waiting for its end".to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     engine::{EngineError, Image, Running, Scene, Unfit},
     foreign::shown,
     look::{Early, Eyes},
+    progress::Event,
     spec::{Companion, Egress, PublishMode, ReadyWhen, Spec, Subject},
 };
 
@@ -42,10 +43,13 @@ impl Session {
             None
         };
         for (companion, image) in companions {
+            let name = shown(&companion.name, 60);
+            self.tell(&spec.name, Event::Now(&format!("starting `{name}`")));
             start_companion(scene, eyes, companion, &image, network.as_deref(), notes).await?;
         }
         notes.container = None;
         let network = network.as_deref().map(|network| (network, None));
+        self.tell(&spec.name, Event::Now("starting"));
         let mut early = None;
         let made = |id: &str| early = eyes.expect(PROC.into(), id);
         let running = scene.start(&image, &spec.run, network, &publishing(spec), made).await?;

@@ -56,6 +56,8 @@ mod secrets;
 mod sockets;
 /// What is looked at: images, archives, builds, running containers.
 mod subjects;
+/// What somebody at a terminal sees.
+mod terminal;
 /// Rules about the code itself.
 mod tidy;
 /// Real sockets, and the verdicts on them.

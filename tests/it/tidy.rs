@@ -120,6 +120,16 @@ fn the_judgement_is_pure() {
     }
 }
 
+/// What users name is opened in one place, where nothing waits for a FIFO or reads a device.
+#[test]
+fn files_of_users_are_opened_in_one_place() {
+    for (path, text) in sources("src") {
+        let may = path.ends_with("src/files.rs") || path.starts_with("src/look");
+        let opens = without_tests(&text).contains("File::open(");
+        assert!(may || !opens, "{} must use `files::open`", path.display());
+    }
+}
+
 #[test]
 fn only_the_engine_knows_bollard() {
     for (path, text) in sources("src") {

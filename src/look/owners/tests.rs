@@ -106,12 +106,7 @@ fn owners_are_named_as_the_container_names_them() {
     let owner = census.holders[&77].first().unwrap();
     assert_eq!(
         *owner,
-        Owner {
-            pid: 1,
-            executable: Some("server".to_owned()),
-            name: "wörker".to_owned(),
-            uid: 101
-        }
+        Owner { pid: 1, executable: Some("server".into()), name: "wörker".into(), uid: 101 }
     );
 }
 

@@ -32,7 +32,7 @@ fn a_container_is_seen_with_owners() {
     let sighting = eyes.finish().unwrap();
     assert_eq!(sighting.sockets.len(), 2);
     let owner = sighting.sockets[0].owners.processes().next().unwrap();
-    assert_eq!((owner.pid, owner.shown(), owner.uid), (7, "app", 101));
+    assert_eq!((owner.pid, owner.shown().raw(), owner.uid), (7, "app", 101));
     assert!(sighting.sockets[1].is_engine_resolver());
     assert!(sighting.sockets[0].first_seen >= fake.target().age);
     assert_eq!(sighting.identity, Identity::Verified);

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
-    foreign::shown,
     observation::{Answer, Owner, Socket},
     record::{LedgerRow, Record},
     report::{
@@ -73,9 +72,9 @@ fn row(page: &mut Doc<Html>, record: &Record, row: &LedgerRow) {
     };
     let allowance = &row.allowance;
     let until = allowance.until.map(|day| format!("until {day}"));
-    let said = [allowance.why.as_ref(), allowance.owner.as_ref(), until.as_ref()];
-    for text in said.into_iter().flatten() {
-        page.raw("<span class=\"aside\">").text(shown(text, 200)).raw("</span>");
+    let said = [&allowance.why, &allowance.owner].map(|text| Some(text.as_ref()?.shown(200)));
+    for text in said.into_iter().chain([until]).flatten() {
+        page.raw("<span class=\"aside\">").text(text).raw("</span>");
     }
     page.raw("</div></td></tr>\n");
 }
@@ -94,7 +93,7 @@ fn listening(page: &mut Doc<Html>, sockets: &[Socket]) {
     page.raw("<span class=\"aside\">by ").raw(nobody(sockets));
     let owners: BTreeSet<&Owner> = sockets.iter().flat_map(|it| it.owners.processes()).collect();
     for (at, owner) in owners.iter().take(4).enumerate() {
-        page.raw(if at > 0 { ", " } else { "" }).text(shown(owner.shown(), 60));
+        page.raw(if at > 0 { ", " } else { "" }).text(owner.shown().shown(60));
         page.raw(" (pid ").text(owner.pid).raw(", uid ").text(owner.uid).raw(")");
     }
     if let Some(more @ 1..) = owners.len().checked_sub(4) {

@@ -1,13 +1,15 @@
 //! One file -> its text. Only regular files, within their size, in UTF-8.
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use crate::spec::{model::Source, problem::Problem, raw::LARGEST_FILE, validate::reason};
+use crate::{
+    files,
+    spec::{model::Source, problem::Problem, raw::LARGEST_FILE, validate::reason},
+};
 
 /// Reads the file at `path`, which is shown as `shown`.
 ///
@@ -25,7 +27,7 @@ pub(super) fn read(path: &Path, shown: PathBuf) -> Result<Source, Box<Problem>> 
         return Err(wrong(format!("this is {what}, not a spec"), "rename or remove it"));
     }
     let mut bytes = Vec::new();
-    File::open(path)
+    files::open(path)
         // It may grow while it is read: never take more than the limit.
         .and_then(|file| file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| cannot(&error))?;

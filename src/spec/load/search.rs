@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File},
+    fs,
     io::Read,
     path::{Path, PathBuf},
     sync::LazyLock,
@@ -15,6 +15,7 @@ use std::{
 
 use regex::bytes::Regex;
 
+use crate::files;
 use crate::spec::{
     load::{DEFAULTS, folders::root_of},
     problem::{Problem, shown_path},
@@ -218,7 +219,7 @@ fn has_expose(path: &Path) -> bool {
     }
     let mut bytes = Vec::new();
     let read =
-        File::open(path).and_then(|file| file.take(LARGEST_FILE as u64).read_to_end(&mut bytes));
+        files::open(path).and_then(|file| file.take(LARGEST_FILE as u64).read_to_end(&mut bytes));
     // What cannot be read is taken for a spec, so that reading it says why.
     read.is_err() || EXPOSE.as_ref().is_none_or(|expose| expose.is_match(&bytes))
 }

@@ -14,7 +14,7 @@ fn http(inode: u64) -> Accepting {
 }
 
 fn owner(pid: u32) -> Owner {
-    Owner { pid, executable: Some("app".to_owned()), name: "app".to_owned(), uid: 0 }
+    Owner { pid, executable: Some("app".into()), name: "app".into(), uid: 0 }
 }
 
 fn found(holders: &[(u64, &[u32])], complete: bool) -> Census {
