@@ -15,6 +15,7 @@
 mod claims;
 mod envelope;
 mod fields;
+mod image;
 mod json;
 mod judgement;
 #[cfg(test)]

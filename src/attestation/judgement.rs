@@ -9,6 +9,7 @@ use super::{
     claims::{Claim, Claims, Subject, Tool, claims, finished, is_ours, predicate_type},
     envelope::Found,
     fields::Reasons,
+    image::{Match, image, looked_at, same, wrong_image_hint},
 };
 use crate::foreign::shown;
 
@@ -24,11 +25,12 @@ const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub fn judge(file: &File, wanted: Option<&Wanted>, demands: &Demands) -> Outcome {
     let mut reasons = Reasons::default();
     let mut verified = Vec::new();
+    let mut platforms = BTreeSet::new();
     match chosen(&file.statements, wanted) {
         Ok(chosen) => {
             for found in &chosen {
                 let mut own = Reasons::default();
-                match judged(found, wanted, demands, &mut own) {
+                match judged(found, wanted, demands, &mut platforms, &mut own) {
                     Some(it) if own.is_empty() => verified.push(it),
                     _ => {
                         let prefix = prefix(found, file.statements.len());
@@ -38,6 +40,7 @@ pub fn judge(file: &File, wanted: Option<&Wanted>, demands: &Demands) -> Outcome
                     }
                 }
             }
+            looked_at(&platforms, wanted, demands, &mut reasons);
             // Nothing at all is no pass, and neither is a statement that was refused in silence.
             if wanted.is_some()
                 && reasons.is_empty()
@@ -111,11 +114,11 @@ fn newest(about: Vec<&Found>) -> Vec<&Found> {
     counting
 }
 
-/// The files and names of the specs that a statement tells of, as one text each.
+/// The files and names of the specs that a statement tells of, with the platform each was tried on.
 fn specs(found: &Found) -> BTreeSet<String> {
     let claims = claims(&found.statement, found.is_wrapped, &mut Reasons::default());
     let tests = claims.map(|claims| claims.tests).unwrap_or_default();
-    tests.iter().map(|test| format!("{}\0{}", test.file, test.name)).collect()
+    tests.iter().map(|test| format!("{}\0{}\0{}", test.file, test.name, test.platform)).collect()
 }
 
 /// Whether a statement names the image, however it is made otherwise.
@@ -139,15 +142,17 @@ fn judged(
     found: &Found,
     wanted: Option<&Wanted>,
     demands: &Demands,
+    platforms: &mut BTreeSet<String>,
     reasons: &mut Reasons,
 ) -> Option<Verified> {
     let claims = claims(&found.statement, found.is_wrapped, reasons)?;
     result(&claims, demands, reasons);
     tests(&claims, demands, reasons);
     let age = claims.tool.as_ref().and_then(|tool| run(tool, &claims.tests, demands, reasons));
-    let matching = wanted.and_then(|wanted| image(&claims, wanted, demands, reasons));
+    let matching = wanted.and_then(|wanted| image(&claims, wanted, reasons));
     consistent(&claims, reasons);
     let (Match { subject, compared, looked_at }, tool) = (matching?, claims.tool.as_ref()?);
+    platforms.extend(looked_at.iter().map(|test| test.platform.to_owned()));
     let warned = claims.warned.as_ref()?;
     let shown_test = |test: &&Claim<'_>| Test {
         name: shown(test.name, 100),
@@ -287,96 +292,6 @@ fn run(
     Some(age)
 }
 
-/// How a statement is about the image.
-struct Match<'c, 'a> {
-    subject: &'c Subject<'a>,
-    compared: Compared,
-    looked_at: Vec<&'c Claim<'a>>,
-}
-
-/// The subject that is the image, if at least one spec about it, for every platform asked for, is told
-/// of: a predicate can be signed for any image, but it says itself which one was looked at.
-fn image<'c, 'a>(
-    claims: &'c Claims<'a>,
-    wanted: &Wanted,
-    demands: &Demands,
-    reasons: &mut Reasons,
-) -> Option<Match<'c, 'a>> {
-    let found =
-        claims.subjects.iter().find_map(|subject| same(subject, wanted).map(|it| (subject, it)));
-    let Some((subject, compared)) = found else {
-        if !claims.subjects.is_empty() {
-            let about: Vec<String> = claims
-                .subjects
-                .iter()
-                .take(5)
-                .map(|subject| format!("`{}` (`{}`)", subject.digest, shown(subject.name, 100)))
-                .collect();
-            reasons.push(
-                format!("it is not about {}, but about {}", described(wanted), about.join(", ")),
-                wrong_image_hint(wanted),
-            );
-        }
-        return None;
-    };
-    let by_id = (compared == Compared::Id).then_some(subject.digest.as_str());
-    let looked_at: Vec<&'c Claim<'a>> = claims
-        .tests
-        .iter()
-        .filter(|test| wanted.is(&test.digest) || by_id == Some(test.digest.as_str()))
-        .collect();
-    if looked_at.is_empty() {
-        let digests: BTreeSet<&str> = claims.tests.iter().map(|it| it.digest.as_str()).collect();
-        let digests: Vec<String> = digests.iter().take(5).map(|it| format!("`{it}`")).collect();
-        if !digests.is_empty() {
-            reasons.push(
-                format!(
-                    "it was signed for {}, but what was looked at is {}",
-                    described(wanted),
-                    digests.join(", ")
-                ),
-                "if that is the same image's id, have the engine say so: pull the image, and name it \
-                 by its tag; else sign the predicate of the run that looked at this image",
-            );
-        }
-        return None;
-    }
-    let resolved = match wanted {
-        Wanted::Resolved { platform, .. } => platform.as_deref(),
-        Wanted::Stated { .. } => None,
-    };
-    for platform in demands.platforms.iter().map(String::as_str).chain(resolved) {
-        if !looked_at.iter().any(|test| is_for(test.platform, platform)) {
-            let seen: BTreeSet<&str> = looked_at.iter().map(|test| test.platform).collect();
-            let seen: Vec<String> = seen.iter().take(5).map(|it| shown(it, 60)).collect();
-            reasons.push(
-                format!(
-                    "it was looked at for {}, not for {}",
-                    seen.join(", "),
-                    shown(platform, 60)
-                ),
-                "images of several platforms share a digest: look at it on each of them",
-            );
-        }
-    }
-    Some(Match { subject, compared, looked_at })
-}
-
-/// Whether the subject is the image, and by what.
-fn same(subject: &Subject<'_>, wanted: &Wanted) -> Option<Compared> {
-    let has_own_id = subject.own.as_ref().is_some_and(|own| wanted.has_id(&own.image_id));
-    match wanted {
-        Wanted::Stated { .. } if wanted.is(&subject.digest) => Some(Compared::Stated),
-        Wanted::Resolved { digests, .. } if digests.contains(&subject.digest) => {
-            Some(Compared::Registry)
-        }
-        Wanted::Resolved { .. } if wanted.has_id(&subject.digest) || has_own_id => {
-            Some(Compared::Id)
-        }
-        Wanted::Stated { .. } | Wanted::Resolved { .. } => None,
-    }
-}
-
 /// What portlid writes itself names each image that it looked at, and no other.
 fn consistent(claims: &Claims<'_>, reasons: &mut Reasons) {
     if claims.subjects.iter().any(|subject| subject.own.is_none()) {
@@ -408,44 +323,6 @@ fn consistent(claims: &Claims<'_>, reasons: &mut Reasons) {
                 test.digest,
                 shown(test.image, 100)
             ));
-        }
-    }
-}
-
-/// Whether an image for `found` is one for `wanted`. Where either names no variant, it does not count.
-fn is_for(found: &str, wanted: &str) -> bool {
-    let parts = |text: &str| {
-        let mut parts = text.split('/').map(str::to_owned);
-        (parts.next(), parts.next(), parts.next())
-    };
-    let (found, wanted) = (parts(found), parts(wanted));
-    let same_variant = found.2.is_none() || wanted.2.is_none() || found.2 == wanted.2;
-    (&found.0, &found.1) == (&wanted.0, &wanted.1) && same_variant
-}
-
-fn described(wanted: &Wanted) -> String {
-    match wanted {
-        Wanted::Stated { digest } => format!("`{digest}`"),
-        Wanted::Resolved { id, digests, .. } => {
-            let all: Vec<String> = digests
-                .iter()
-                .take(5)
-                .map(|digest| format!("`{digest}`"))
-                .chain([format!("the image with the id `{id}`")])
-                .collect();
-            all.join(" or ")
-        }
-    }
-}
-
-fn wrong_image_hint(wanted: &Wanted) -> &'static str {
-    match wanted {
-        Wanted::Stated { .. } => {
-            "name the digest that was tested: an image's id, its manifest's digest and the digest of \
-             an index of several platforms differ; with a tag, the engine says which belong together"
-        }
-        Wanted::Resolved { .. } => {
-            "test the image that is to be released, and name that one; a tag may have moved since"
         }
     }
 }
@@ -489,21 +366,7 @@ impl std::fmt::Display for Compared {
 mod tests {
     use std::time::Duration;
 
-    use super::{is_for, span};
-
-    #[test]
-    fn a_variant_counts_where_both_name_one() {
-        for (found, wanted, is) in [
-            ("linux/amd64", "linux/amd64", true),
-            ("linux/arm64/v8", "linux/arm64", true),
-            ("linux/arm64", "linux/arm64/v8", true),
-            ("linux/arm/v6", "linux/arm/v7", false),
-            ("linux/amd64", "linux/arm64", false),
-            ("windows/amd64", "linux/amd64", false),
-        ] {
-            assert_eq!(is_for(found, wanted), is, "{found} {wanted}");
-        }
-    }
+    use super::span;
 
     #[test]
     fn spans_are_short() {

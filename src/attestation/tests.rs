@@ -593,6 +593,30 @@ fn platforms_can_be_demanded() {
     );
 }
 
+/// One run for each platform, each with a statement of its own about the digest that they share.
+#[test]
+fn platforms_may_be_looked_at_by_different_runs() {
+    let arm = |run: &mut RunRecord| run.specs[0].platform = Some("linux/arm64".to_owned());
+    let both = later("web", 0, |_| {}) + &later("web", 60, arm);
+    let asked = |platforms: &[&str]| Demands {
+        platforms: platforms.iter().map(|&it| it.to_owned()).collect(),
+        ..demands()
+    };
+    let verified = held(&both, &stated(HASH), &asked(&["linux/amd64", "linux/arm64"])).unwrap();
+    assert_eq!(verified.len(), 2);
+    let engine = resolved(&third(), &[HASH], Some("linux/amd64"));
+    assert_eq!(held(&both, &engine, &demands()).map(|it| it.len()), Ok(2));
+    refused(
+        &both,
+        &stated(HASH),
+        &asked(&["linux/s390x"]),
+        &["it was looked at for linux/amd64, linux/arm64, not for linux/s390x"],
+    );
+    // The pass on one platform does not outweigh the failure on the other.
+    let failed = later("web", 0, |run| run.signal = Some(2)) + &later("web", 60, arm);
+    assert!(held(&failed, &stated(HASH), &demands()).is_err());
+}
+
 #[test]
 fn envelopes_are_opened() {
     let predicate = web()["predicate"].clone();

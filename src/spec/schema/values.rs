@@ -60,9 +60,9 @@ values! {
         "type": ["boolean", "string"], "pattern": VARIABLE, "patternErrorMessage": "write `true` or `false`",
     });
     /// `true`.
-    True => or_variable(json!({ "const": true }));
+    True => or_variable(&json!({ "const": true }));
     /// The name of a spec.
-    Name => or_variable(json!({
+    Name => or_variable(&json!({
         "type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[^ \\t](?:.*[^ \\t])?$",
         "patternErrorMessage": "a name is printable, and has no blanks around it",
     }));
@@ -105,7 +105,7 @@ values! {
         &whole("[0-9]+", "the numeric uid: names are known only inside the image"),
     );
     /// A host name.
-    Host => or_variable(host());
+    Host => or_variable(&host());
     /// A folder or file of the spec's folder, and where it is mounted.
     Volume => whole("[^/~:][^:]*:/[^:]*(?::(?:ro|rw))?", "`./SOURCE:/TARGET`, and `:rw` if the image may write there");
     /// A folder in memory.
@@ -179,13 +179,13 @@ fn part(pattern: &str, message: &str) -> Schema {
 }
 
 /// A value, or the text of a variable.
-fn or_variable(schema: Value) -> Schema {
+fn or_variable(schema: &Value) -> Schema {
     json_schema!({ "anyOf": [schema, { "type": "string", "pattern": VARIABLE }] })
 }
 
 /// One of a few words.
 fn word<'w>(words: impl Iterator<Item = &'w str>) -> Schema {
-    or_variable(json!({ "enum": words.collect::<Vec<_>>() }))
+    or_variable(&json!({ "enum": words.collect::<Vec<_>>() }))
 }
 
 /// A whole number within limits.
