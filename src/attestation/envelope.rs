@@ -4,10 +4,7 @@
 //! prints it; a Sigstore bundle, as `gh attestation download` writes it; and what `gh attestation
 //! verify --format json` prints. Several may follow each other. Signatures are not looked at.
 
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
 
 use super::{
     LARGEST_FILE,
@@ -139,7 +136,7 @@ fn opened(envelope: &Json) -> Result<Json, ReadError> {
 fn decoded(text: &str) -> Option<Vec<u8>> {
     let config =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    [alphabet::STANDARD, alphabet::URL_SAFE]
+    [base64::alphabet::STANDARD, base64::alphabet::URL_SAFE]
         .iter()
         .find_map(|alphabet| GeneralPurpose::new(alphabet, config).decode(text).ok())
 }
