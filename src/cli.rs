@@ -1,12 +1,16 @@
 //! The command line's types. They say what is typed, and nothing of what it does.
 
 mod looking;
+mod rule;
+mod verify;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 pub use looking::{Diff, Init, Look, Started};
+pub use verify::Verify;
 
 use crate::{engine::PullPolicy, foreign::shown, partition::Partition, run::LookFrom, spec::Scan};
 
@@ -96,11 +100,64 @@ same at once. What a live run owns is never touched, nor anything that portlid d
         #[arg(long)]
         dry_run: bool,
     },
+    /// Print the JSON Schema of specs, for editors that complete, explain and check them.
+    #[command(after_help = "Examples:
+  portlid schema > portlid.schema.json
+  portlid schema --defaults > portlid-defaults.schema.json
+
+Any editor with the YAML language server finds it by the first line of a spec, as a URL or a path
+relative to that spec:
+  # yaml-language-server: $schema=../portlid.schema.json
+
+VS Code (extension YAML by Red Hat) finds it by its settings, too; the second pattern leaves the
+defaults to a schema of their own:
+  \"yaml.schemas\": {
+    \"./portlid.schema.json\": [\"specs/**/*.yaml\", \"!_defaults.yaml\"],
+    \"./portlid-defaults.schema.json\": \"_defaults.yaml\"
+  }
+
+It takes every spec that is right, and some that are not: two entries for one port, or a service
+that nobody knows, only `portlid lint` sees. Print it anew with each version of portlid.")]
+    Schema {
+        /// The schema of _defaults.yaml instead.
+        #[arg(long)]
+        defaults: bool,
+    },
+    /// Hold what `--report intoto` wrote against the image that is to be released.
+    Verify(Verify),
     /// Say when a rule is broken, and at which level.
     Explain {
         /// The rule's id; without it, all rules in a list.
-        #[arg(value_name = "RULE")]
+        #[arg(value_name = "RULE", value_parser = rule::RuleId, hide_possible_values = true)]
         rule: Option<String>,
+    },
+    /// Print what a shell needs to complete the command line.
+    #[command(after_help = "Examples:
+  portlid completions bash > ~/.local/share/bash-completion/completions/portlid
+  portlid completions zsh > ~/.zfunc/_portlid        (a folder of $fpath, before compinit)
+  portlid completions fish > ~/.config/fish/completions/portlid.fish
+  portlid completions powershell >> $PROFILE
+  portlid completions elvish >> ~/.config/elvish/rc.elv
+
+Packages put them where the shells look by themselves: bash-completion/completions/portlid,
+zsh/site-functions/_portlid and fish/vendor_completions.d/portlid.fish, each below /usr/share.")]
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the manual.
+    #[command(after_help = "Examples:
+  portlid man | man -l -
+  portlid man --dir \"$DESTDIR/usr/share/man/man1\"
+
+Without --dir it is the whole manual, for reading: portlid(1), and behind it the pages of the
+commands. With it, for packages, each page is a file of its own, portlid.1, portlid-test.1 and so
+on; their names are printed, and the folder is made if it is not there.")]
+    Man {
+        /// Write each page into a file of this folder.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
 }
 

@@ -1,14 +1,18 @@
 //! What each command does, one function each.
 
 mod clean;
+mod completions;
 mod diff;
 mod explain;
 mod gate;
 mod init;
 mod look;
 mod looking;
+mod man;
 mod refused;
 mod reports;
+mod schema;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -37,7 +41,11 @@ pub fn run(cli: Cli) -> Exit {
         Command::Diff(diff) => diff::diff(&diff, &cli.global),
         Command::Lint { paths } => lint(&paths),
         Command::Clean { images, dry_run } => clean::clean(images, dry_run, &cli.global),
+        Command::Schema { defaults } => schema::schema(defaults),
+        Command::Verify(asked) => verify::verify(&asked, &cli.global),
         Command::Explain { rule } => explain::explain(rule.as_deref()),
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man { dir } => man::man(dir.as_deref()),
     }
 }
 

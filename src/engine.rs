@@ -31,7 +31,7 @@ mod scene;
 mod ssh;
 mod sweep;
 
-pub use client::{Engine, patience};
+pub use client::{Engine, is_missing, patience};
 pub use endpoint::{Endpoint, Environment, Found};
 pub use error::{Cause, EngineError, Unfit, chain};
 pub use helper::{Speech, enable as enable_scout, is_helper};

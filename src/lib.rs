@@ -39,6 +39,8 @@ pub mod exit;
 pub mod record;
 pub mod report;
 
+pub mod attestation;
+
 pub mod cli;
 pub mod command;
 pub mod harness;

@@ -333,7 +333,9 @@ impl FromStr for Bind {
             _ => match text.split_once('/') {
                 Some((address, prefix)) => {
                     let address: IpAddr = address.parse().map_err(|_| wrong())?;
-                    let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
+                    // `parse` alone would take `+8`, too.
+                    let is_plain = prefix.bytes().all(|byte| byte.is_ascii_digit());
+                    let prefix: u8 = prefix.parse().ok().filter(|_| is_plain).ok_or_else(wrong)?;
                     Network::new(address, prefix).map(Self::Network).ok_or_else(wrong)
                 }
                 None => {

@@ -18,6 +18,7 @@ mod model;
 mod mutations;
 mod problem;
 mod raw;
+mod schema;
 mod services;
 mod shown;
 #[cfg(any(test, fuzzing))]
@@ -34,4 +35,5 @@ pub use model::{
     PublishMode, Ready, ReadyWhen, Run, Scan, Source, Speaks, Spec, Subject, Volume,
 };
 pub use problem::{Problem, render};
+pub use schema::{SchemaOf, schema};
 pub use validate::{ReferenceError, check_reference};

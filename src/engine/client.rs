@@ -317,7 +317,8 @@ pub(super) fn untrue(what: String, why: &str) -> EngineError {
 }
 
 /// Whether the engine says that there is no such thing.
-pub(super) fn is_missing(error: &EngineError) -> bool {
+#[must_use]
+pub fn is_missing(error: &EngineError) -> bool {
     let EngineError::Request { cause, .. } = error else { return false };
     matches!(cause.downcast_ref(), Some(Error::DockerResponseServerError { status_code: 404, .. }))
 }

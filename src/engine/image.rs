@@ -58,6 +58,8 @@ pub struct Image {
     pub id: String,
     /// The registry's digest of the reference, else the id.
     pub digest: String,
+    /// Every digest under which it came from a registry, whatever its name there.
+    pub digests: BTreeSet<String>,
     /// What it is for.
     pub platform: Option<String>,
     /// The ports that it declares (`Config.ExposedPorts`).
@@ -333,11 +335,9 @@ fn convert(seen: ImageInspect, shown: &str) -> Result<Image, EngineError> {
         id => id,
     };
     let repository = repository(shown);
-    let digest = seen
-        .repo_digests
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|digest| digest.split_once('@'))
+    let listed = seen.repo_digests.unwrap_or_default();
+    let named = || listed.iter().filter_map(|digest| digest.split_once('@'));
+    let digest = named()
         .find(|(name, _)| same_repository(name, repository))
         .map_or_else(|| id.clone(), |(_, digest)| digest.to_owned());
     let platform = match (seen.os, seen.architecture) {
@@ -350,6 +350,7 @@ fn convert(seen: ImageInspect, shown: &str) -> Result<Image, EngineError> {
     Ok(Image {
         id,
         digest,
+        digests: named().map(|(_, digest)| digest.to_owned()).collect(),
         platform: platform.map(|platform| foreign::shown(&platform, 60)),
         declared,
         has_health_check: config

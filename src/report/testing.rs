@@ -16,9 +16,10 @@ use crate::{
     spec::{Location, Place},
 };
 
-const HASH: &str = "sha256:2931287d041cb89c9f3a0b1c2d3e4f5061728394a5b6c7d8e9f0a1b2c3d4e5f6";
+pub(crate) const HASH: &str =
+    "sha256:2931287d041cb89c9f3a0b1c2d3e4f5061728394a5b6c7d8e9f0a1b2c3d4e5f6";
 
-pub(super) fn run(specs: Vec<Record>) -> RunRecord {
+pub(crate) fn run(specs: Vec<Record>) -> RunRecord {
     RunRecord {
         engine: Some(EngineName {
             endpoint: "unix:///var/run/docker.sock".to_owned(),
@@ -33,19 +34,19 @@ pub(super) fn run(specs: Vec<Record>) -> RunRecord {
     }
 }
 
-pub(super) fn ms(milliseconds: u64) -> Duration {
+pub(crate) fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-pub(super) fn node(pid: u32) -> Owner {
+pub(crate) fn node(pid: u32) -> Owner {
     Owner { pid, executable: Some("node".into()), name: "MainThread".into(), uid: 1000 }
 }
 
-pub(super) fn nginx() -> Owner {
+pub(crate) fn nginx() -> Owner {
     Owner { pid: 8, executable: Some("nginx".into()), name: "nginx".into(), uid: 0 }
 }
 
-pub(super) fn socket(port: Port, address: &str, owner: Owner, first: u64, last: u64) -> Socket {
+pub(crate) fn socket(port: Port, address: &str, owner: Owner, first: u64, last: u64) -> Socket {
     Socket {
         port,
         address: address.parse().unwrap_or(IpAddr::from([0, 0, 0, 0])),
@@ -55,7 +56,7 @@ pub(super) fn socket(port: Port, address: &str, owner: Owner, first: u64, last: 
     }
 }
 
-pub(super) fn row(port: Port, listening: Vec<Socket>, entry_line: Option<usize>) -> LedgerRow {
+pub(crate) fn row(port: Port, listening: Vec<Socket>, entry_line: Option<usize>) -> LedgerRow {
     LedgerRow {
         port,
         declared: entry_line.is_some(),
@@ -69,7 +70,7 @@ pub(super) fn row(port: Port, listening: Vec<Socket>, entry_line: Option<usize>)
     }
 }
 
-pub(super) fn finding(rule: Rule, port: Option<Port>, message: &str) -> LocatedFinding {
+pub(crate) fn finding(rule: Rule, port: Option<Port>, message: &str) -> LocatedFinding {
     LocatedFinding {
         location: Location { line: 7, column: 1 },
         line: "expose:".to_owned(),
@@ -88,7 +89,7 @@ pub(super) fn finding(rule: Rule, port: Option<Port>, message: &str) -> LocatedF
 }
 
 /// Everything as the spec says.
-pub(super) fn passing(name: &str) -> Record {
+pub(crate) fn passing(name: &str) -> Record {
     let http = Port::tcp(80);
     Record {
         name: name.to_owned(),
@@ -154,7 +155,7 @@ pub(super) fn passing(name: &str) -> Record {
 }
 
 /// The README's story: two ports that nobody meant to open, and one that closed again.
-pub(super) fn failing(name: &str) -> Record {
+pub(crate) fn failing(name: &str) -> Record {
     let mut record = passing(name);
     record.verdict = Verdict::Fail;
     for (number, first, last) in [(3000, 470, 2610), (9229, 347, 2610), (4000, 900, 1500)] {
@@ -172,7 +173,7 @@ pub(super) fn failing(name: &str) -> Record {
 }
 
 /// A pass with a warning and a note.
-pub(super) fn warned(name: &str) -> Record {
+pub(crate) fn warned(name: &str) -> Record {
     let mut record = passing(name);
     let (metrics, debug) = (Port::tcp(9090), Port::tcp(6060));
     record.ledger.push(row(metrics, Vec::new(), Some(9)));
@@ -185,7 +186,7 @@ pub(super) fn warned(name: &str) -> Record {
 }
 
 /// One that never got ready.
-pub(super) fn inconclusive(name: &str) -> Record {
+pub(crate) fn inconclusive(name: &str) -> Record {
     let mut record = passing(name);
     record.verdict = Verdict::Inconclusive;
     record.reason = Some(Reason {
@@ -200,7 +201,7 @@ pub(super) fn inconclusive(name: &str) -> Record {
 }
 
 /// `text` wherever others have a say.
-pub(super) fn hostile(text: &str) -> RunRecord {
+pub(crate) fn hostile(text: &str) -> RunRecord {
     let owner =
         |pid| Owner { pid, executable: (pid == 7).then(|| text.into()), name: text.into(), uid: 0 };
     // Names of files cannot hold everything.
@@ -247,7 +248,7 @@ pub(super) fn hostile(text: &str) -> RunRecord {
 }
 
 /// What may come of a run, by a name each.
-pub(super) fn all() -> Vec<(&'static str, RunRecord)> {
+pub(crate) fn all() -> Vec<(&'static str, RunRecord)> {
     let mut left = run(vec![passing("web")]);
     left.specs[0].left_behind = vec![LeftBehind {
         what: "the container `c0ffee`".to_owned(),
@@ -286,7 +287,7 @@ pub(super) fn all() -> Vec<(&'static str, RunRecord)> {
 }
 
 /// Some levels in place of the defaults.
-pub(super) fn with_levels(mut record: Record, level: Level) -> Record {
+pub(crate) fn with_levels(mut record: Record, level: Level) -> Record {
     for located in &mut record.findings {
         located.finding.level = level;
     }

@@ -126,8 +126,17 @@ fn a_bind_allows_what_is_no_wider_than_it() {
 
 #[test]
 fn what_is_no_bind() {
-    for text in ["", "300.1.1.1", "localhost", "10.0.0.0/33", "::/129", "10.0.0.0/", "1.2.3", "Any"]
-    {
+    for text in [
+        "",
+        "300.1.1.1",
+        "localhost",
+        "10.0.0.0/33",
+        "10.0.0.0/+8",
+        "::/129",
+        "10.0.0.0/",
+        "1.2.3",
+        "Any",
+    ] {
         assert!(text.parse::<Bind>().is_err(), "{text:?}");
     }
 }

@@ -15,7 +15,7 @@ use crate::spec::{
 };
 
 /// Together they hold every key in every form, and none has a value that is the default.
-fn specs() -> Vec<Value> {
+pub(super) fn specs() -> Vec<Value> {
     let of = |more: Value| {
         let mut spec = json!({ "image": "web:1", "expose": ["80/tcp"] });
         for (key, value) in more.as_object().unwrap() {
@@ -66,7 +66,7 @@ fn specs() -> Vec<Value> {
     ]
 }
 
-fn defaults() -> Value {
+pub(super) fn defaults() -> Value {
     json!({
         "platform": "linux/arm64", "watch": "9s", "scan": "listed",
         "run": { "env": { "A": "b" }, "memory": "256m", "pids": 9, "egress": "deny", "cap_add": ["CHOWN"] },
@@ -78,13 +78,13 @@ fn defaults() -> Value {
 
 /// A step from a value to one in it.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Key(String),
     Item(usize),
 }
 
 /// The ways to every value below `value`.
-fn ways(value: &Value) -> Vec<Vec<Step>> {
+pub(super) fn ways(value: &Value) -> Vec<Vec<Step>> {
     let below: Vec<(Step, &Value)> = match value {
         Value::Object(entries) => {
             entries.iter().map(|(key, value)| (Step::Key(key.clone()), value)).collect()
@@ -110,7 +110,7 @@ fn at<'v>(value: &'v mut Value, way: &[Step]) -> &'v mut Value {
 }
 
 /// Every way to change the value at the end of `way`.
-fn changes(spec: &Value, way: &[Step]) -> Vec<Value> {
+pub(super) fn changes(spec: &Value, way: &[Step]) -> Vec<Value> {
     let mut original = spec.clone();
     let old = at(&mut original, way).clone();
     let mut values = vec![

@@ -17,11 +17,13 @@ mod subject;
 #[cfg(test)]
 mod tests;
 mod together;
+pub(super) mod words;
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 pub use self::image::{ReferenceError, check_reference};
 pub(super) use self::{
+    limits::CAPABILITIES,
     paths::{Place, reason},
     ready::CONDITIONS,
     together::Never,
@@ -66,17 +68,20 @@ pub(super) fn is_key(word: &str) -> bool {
 
 /// Every key of the language; those of several levels are there several times.
 pub(super) fn keys() -> impl Iterator<Item = &'static str> {
-    let levels = [
-        KEYS,
-        DEFAULTS_KEYS,
-        expose::KEYS,
-        ready::KEYS,
-        ready::HTTP_KEYS,
-        run::KEYS,
-        subject::BUILD_KEYS,
-    ];
-    levels.into_iter().flatten().copied()
+    LEVELS.into_iter().flat_map(|(_, keys)| keys).copied()
 }
+
+/// The keys of every kind of map that has keys of its own.
+pub(super) const LEVELS: [(&str, &[&str]); 8] = [
+    ("spec", KEYS),
+    ("defaults", DEFAULTS_KEYS),
+    ("entry", expose::KEYS),
+    ("ready", ready::KEYS),
+    ("http", ready::HTTP_KEYS),
+    ("run", run::KEYS),
+    ("build", subject::BUILD_KEYS),
+    ("companion", needs::KEYS),
+];
 
 /// Reads a spec: the tree of its file, with the defaults merged under it.
 pub(super) fn validate(
@@ -153,8 +158,7 @@ fn settings(fields: &Fields<'_>, place: &Place, faults: &mut Faults) -> Settings
     let watch = fields
         .get("watch")
         .and_then(|node| duration(node, "watch", Duration::ZERO..=LONGEST_WATCH, faults));
-    let scans = [("full", Scan::Full), ("listed", Scan::Listed), ("off", Scan::Off)];
-    let scan = fields.get("scan").and_then(|node| word(node, "scan", &scans, faults));
+    let scan = fields.get("scan").and_then(|node| word(node, "scan", &words::SCANS, faults));
     Settings {
         platform: fields.get("platform").and_then(|node| subject::platform(node, faults)),
         run: run.unwrap_or_default(),

@@ -114,7 +114,8 @@ fn rules_are_explained() {
 
 #[test]
 fn the_help_is_complete() {
-    for command in ["test", "look", "init", "diff", "lint", "clean", "explain"] {
+    let commands = ["test", "look", "init", "diff", "lint", "clean", "explain"];
+    for command in commands.into_iter().chain(["schema", "verify", "completions", "man"]) {
         let seen = Tool::new(&[command, "--help"]).run();
         assert_eq!(seen.code, Some(0));
         assert!(seen.stdout.contains("Usage: portlid"), "{seen}");

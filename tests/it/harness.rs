@@ -19,6 +19,7 @@ pub(crate) struct Tool {
     environment: Vec<(String, String)>,
     without: Vec<&'static str>,
     descriptors: Option<u32>,
+    input: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -38,6 +39,7 @@ impl Tool {
             environment: Vec::new(),
             without: Vec::new(),
             descriptors: None,
+            input: None,
         }
     }
 
@@ -88,6 +90,14 @@ impl Tool {
         self
     }
 
+    /// What is on its standard input; without it, nothing.
+    pub(crate) fn input(mut self, text: &str) -> Self {
+        let path = self.folder.path().join(".input");
+        std::fs::write(&path, text).unwrap();
+        self.input = Some(path);
+        self
+    }
+
     pub(crate) fn args(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|&it| it.to_owned()));
         self
@@ -121,7 +131,10 @@ impl Tool {
             .env_remove("GITHUB_STEP_SUMMARY")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
-            .stdin(Stdio::null())
+            .stdin(match &self.input {
+                Some(path) => Stdio::from(std::fs::File::open(path).unwrap()),
+                None => Stdio::null(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         for name in &self.without {

@@ -34,6 +34,8 @@ mod looking;
 mod lying;
 /// What answers a neighbour, and what does not.
 mod neighbour;
+/// Completions and the manual.
+mod packaging;
 /// Images that come from a registry.
 mod pulling;
 /// `ready` in all its forms.
@@ -46,6 +48,8 @@ mod registry;
 mod remote;
 /// Reports as files, and what GitHub is told.
 mod reports;
+/// The schema of specs.
+mod schema;
 /// The look from a helper container.
 mod scout;
 /// Values that must never be shown.
@@ -60,3 +64,5 @@ mod terminal;
 mod tidy;
 /// Real sockets, and the verdicts on them.
 mod verdicts;
+/// Statements held against images.
+mod verify;

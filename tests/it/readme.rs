@@ -36,7 +36,8 @@ fn its_flags_are_flags() {
     for flag in ["--image", "--report", "--pull", "--engine", "--list"] {
         assert!(readme().contains(flag) && help.contains(flag), "{flag}");
     }
-    for command in ["test", "look", "init", "diff", "lint", "clean", "explain"] {
+    for command in ["test", "look", "init", "diff", "lint", "clean", "explain", "verify", "schema"]
+    {
         assert!(readme().contains(&format!("$ portlid {command}")), "{command}");
     }
 }

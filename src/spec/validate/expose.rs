@@ -10,7 +10,7 @@ use crate::{
         model::{Entry, Publish, Speaks},
         raw::{Node, Value},
         shown::{nearest, quoted},
-        validate::{ports, together},
+        validate::{ports, together, words},
     },
 };
 
@@ -179,7 +179,7 @@ fn uid(node: &Node, faults: &mut Faults) -> Option<u32> {
 fn speaks(node: &Node, ports: Option<PortRange>, faults: &mut Faults) -> Option<Speaks> {
     let mut words: Vec<(&'static str, Speaks)> =
         Speaks::ALL.iter().map(|(speaks, word)| (*word, *speaks)).collect();
-    words.push(("https", Speaks::Tls));
+    words.push((words::HTTPS, Speaks::Tls));
     let speaks = word(node, "speaks", &words, faults)?;
     let protocol = ports?.protocol;
     let can_be_asked = match protocol {
@@ -198,9 +198,7 @@ fn speaks(node: &Node, ports: Option<PortRange>, faults: &mut Faults) -> Option<
 }
 
 fn publish(node: &Node, ports: Option<PortRange>, faults: &mut Faults) -> Option<Publish> {
-    let words =
-        [("allowed", Publish::Allowed), ("required", Publish::Required), ("never", Publish::Never)];
-    let publish = word(node, "publish", &words, faults)?;
+    let publish = word(node, "publish", &words::PUBLISHES, faults)?;
     let ports = ports?;
     if publish == Publish::Required && !ports.protocol.can_be_published() {
         let message = format!("no engine can publish a {} port", ports.protocol);

@@ -4,13 +4,11 @@ use crate::spec::{
     fault::{Fault, Faults},
     fields::{refuse, wrong_kind},
     raw::{Node, Value},
+    validate::words,
 };
 
-/// Engines refuse less than this.
-const LEAST_MEMORY: u64 = 6 * 1024 * 1024;
-
 /// Linux's capabilities without `CAP_`.
-pub(super) const CAPABILITIES: &[&str] = &[
+pub(in crate::spec) const CAPABILITIES: &[&str] = &[
     "AUDIT_CONTROL",
     "AUDIT_READ",
     "AUDIT_WRITE",
@@ -87,7 +85,7 @@ pub(super) fn memory(node: &Node, faults: &mut Faults) -> Option<u64> {
         }
     };
     // The engine's number is signed.
-    let bytes = bytes.filter(|bytes| (LEAST_MEMORY..=i64::MAX as u64).contains(bytes));
+    let bytes = bytes.filter(|bytes| (words::LEAST_MEMORY..=i64::MAX as u64).contains(bytes));
     if bytes.is_none() {
         let fault =
             Fault::new(node.mark.clone(), "`memory` is too little or too much for an engine");

@@ -16,7 +16,7 @@ use crate::spec::{
 const SUBJECTS: &[&str] = &["image", "build", "archive"];
 /// What a companion is, the keys of `run` but `publish` and `egress` (which hold for the spec as a
 /// whole), and `ready`.
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "image",
     "build",
     "archive",

@@ -10,6 +10,7 @@ use crate::{
         model::{PublishEntry, PublishMode},
         raw::{Node, Value},
         shown::quoted,
+        validate::words,
     },
 };
 
@@ -20,8 +21,7 @@ const FORMS: &str =
 pub(super) fn mode(node: &Node, faults: &mut Faults) -> Option<PublishMode> {
     match &node.value {
         Value::Text(_) => {
-            let words = [("all", false), ("none", true)];
-            let is_none = word(node, "publish", &words, faults)?;
+            let is_none = word(node, "publish", &words::PUBLISH_MODES, faults)?;
             Some(if is_none { PublishMode::None } else { PublishMode::All })
         }
         Value::List(_) => {

@@ -9,7 +9,7 @@ use crate::{
         fields::{Fields, boolean, duration, integer, refuse, text, wrong_kind},
         model::{HttpCheck, Ready, ReadyWhen},
         raw::{Node, Value},
-        validate::ports,
+        validate::{ports, words},
     },
 };
 
@@ -55,7 +55,7 @@ pub(super) fn ready(node: &Node, faults: &mut Faults) -> Option<Ready> {
             "log" => log(&entry.node, faults),
             "health" => health(&entry.node, faults),
             "http" => http(&entry.node, faults).map(ReadyWhen::Http),
-            _ => integer(&entry.node, "exit", 0..=255, faults)
+            _ => integer(&entry.node, "exit", words::EXIT_CODES, faults)
                 .and_then(|code| i64::try_from(code).ok())
                 .map(ReadyWhen::Exit),
         })
@@ -128,9 +128,8 @@ fn http(node: &Node, faults: &mut Faults) -> Option<HttpCheck> {
         None => Some("/".to_owned()),
     };
     let status = match fields.get("status") {
-        Some(node) => {
-            integer(node, "status", 100..=599, faults).and_then(|status| status.try_into().ok())
-        }
+        Some(node) => integer(node, "status", words::STATUSES, faults)
+            .and_then(|status| status.try_into().ok()),
         None => Some(200),
     };
     Some(HttpCheck { port: port?, path: path?, status: status? })

@@ -9,13 +9,13 @@ use crate::spec::{
     fault::{Fault, Faults},
     fields::{Fields, any_text, integer, list, map, refuse, text, word, wrong_kind},
     locate::{Step, scalar_texts},
-    model::{Egress, PublishMode, Run, Volume},
+    model::{PublishMode, Run, Volume},
     raw::{Node, Value},
     shown::{nearest, quoted},
     validate::{
         limits::{self, is_host_name},
         paths::{Kind, Place},
-        publish,
+        publish, words,
     },
 };
 
@@ -81,16 +81,14 @@ pub(super) fn run(fields: &Fields<'_>, place: &Place, faults: &mut Faults) -> Ru
         run.memory = limits::memory(node, faults).unwrap_or(Run::DEFAULT_MEMORY);
     }
     if let Some(node) = fields.get("pids") {
-        // The kernel has no more process ids than this.
-        let pids = integer(node, "pids", 1..=4_194_304, faults);
+        let pids = integer(node, "pids", words::PIDS, faults);
         run.pids = pids.and_then(|pids| pids.try_into().ok()).unwrap_or(Run::DEFAULT_PIDS);
     }
     if let Some(node) = fields.get("publish") {
         run.publish = publish::mode(node, faults).unwrap_or(PublishMode::All);
     }
     if let Some(node) = fields.get("egress") {
-        let known = [("allow", Egress::Allow), ("deny", Egress::Deny)];
-        run.egress = word(node, "egress", &known, faults).unwrap_or_default();
+        run.egress = word(node, "egress", &words::EGRESSES, faults).unwrap_or_default();
     }
     run
 }
