@@ -82,16 +82,24 @@ In GitHub Actions findings become annotations on the spec's lines, and the job's
     /// Look at two images, and say what the new one exposes more or less.
     Diff(Diff),
     /// Check specs without an engine.
+    #[command(after_help = "Examples:
+  portlid lint
+  portlid lint specs/web.yaml services/*/specs
+
+Every problem of every file is told at once, with its line and what to do. Exit codes: 0 no
+problems, 2 problems, 4 there is no spec.")]
     Lint {
         /// Spec files, or folders of them.
         #[arg(value_name = "PATH", default_value = "specs")]
         paths: Vec<PathBuf>,
     },
     /// Remove what earlier runs left behind.
-    #[command(
-        after_help = "Every run removes what it made, and at its start what dead runs left. This does the
-same at once. What a live run owns is never touched, nor anything that portlid did not make."
-    )]
+    #[command(after_help = "Examples:
+  portlid clean --dry-run
+  portlid clean --images
+
+Every run removes what it made, and at its start what dead runs left. This does the
+same at once. What a live run owns is never touched, nor anything that portlid did not make.")]
     Clean {
         /// Also remove the images that were built from specs and are kept for the next run.
         #[arg(long)]
@@ -125,7 +133,10 @@ that nobody knows, only `portlid lint` sees. Print it anew with each version of 
     },
     /// Hold what `--report intoto` wrote against the image that is to be released.
     Verify(Verify),
-    /// Say when a rule is broken, and at which level.
+    /// Say what a rule means, why it matters, and how to mend what breaks it.
+    #[command(after_help = "Examples:
+  portlid explain
+  portlid explain unlisted-listener")]
     Explain {
         /// The rule's id; without it, all rules in a list.
         #[arg(value_name = "RULE", value_parser = rule::RuleId, hide_possible_values = true)]
