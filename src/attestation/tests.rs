@@ -705,7 +705,7 @@ fn what_is_no_statement_is_told() {
     }
     for text in [cut.to_string(), web().to_string()[..500].to_owned(), format!("{} x", web())] {
         let reasons = held(&text, &stated(HASH), &demands()).unwrap_err();
-        assert!(reasons[0].contains("not whole JSON: "), "{reasons:?}");
+        assert!(reasons[0].contains("no sound JSON: "), "{reasons:?}");
     }
     let twice = web().to_string().replacen("{", "{\"predicate\":{},", 1);
     let reasons = held(&twice, &stated(HASH), &demands()).unwrap_err();
