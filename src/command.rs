@@ -9,6 +9,7 @@ mod init;
 mod look;
 mod looking;
 mod man;
+mod refused;
 mod reports;
 mod schema;
 mod verify;
@@ -46,6 +47,12 @@ pub fn run(cli: Cli) -> Exit {
         Command::Completions { shell } => completions::completions(shell),
         Command::Man { dir } => man::man(dir.as_deref()),
     }
+}
+
+/// Says what is wrong with a command line, or the help or version that it asks for.
+#[must_use]
+pub fn refuse(error: clap::Error) -> Exit {
+    refused::refused(error)
 }
 
 /// Says why specs cannot be used, if they cannot.

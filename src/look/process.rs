@@ -306,13 +306,15 @@ impl Subject {
     /// and that link is gone as soon as the process has ended, zombie or not. If only its first
     /// thread has ended, another is read from then on.
     pub(super) fn check(&mut self) -> Result<(), LookError> {
-        /// A process that ends as a whole loses its threads one after the other.
-        const THREADS: u32 = 16;
+        /// A process that ends as a whole loses its threads one after the other, and one that
+        /// replaces its program from another thread than the first is without one for a moment.
+        const TRIES: u32 = 16;
         let mut now = self.process.namespace("ns/net");
-        for _ in 0..THREADS {
-            if now.is_ok() || !self.process.follow() {
+        for _ in 0..TRIES {
+            if matches!(now, Ok(_) | Err(LookError::NoProcess { .. })) {
                 break;
             }
+            self.process.follow();
             now = self.process.namespace("ns/net");
         }
         let now = now?;
