@@ -665,6 +665,15 @@ fn a_predicate_that_was_signed_for_another_image_is_refused() {
     let engine = resolved(&id(), &[HASH], Some("linux/amd64"));
     assert_eq!(held(&text, &engine, &demands()).unwrap()[0].compared, Compared::Registry);
     assert!(held(&text, &resolved(&other(), &[HASH], None), &demands()).is_err());
+    // The engine pulled it by the digest of an index, and knows nothing of the one that was signed.
+    let by_index = resolved(&id(), &[&other()], Some("linux/amd64"));
+    let Outcome::Refused(reasons) =
+        judge(&read(text.as_bytes()).unwrap(), Some(&by_index), &demands())
+    else {
+        panic!("verified: {text}")
+    };
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    assert!(reasons[0].hint.contains("pull it by that digest, NAME@DIGEST"), "{reasons:?}");
 }
 
 #[test]
