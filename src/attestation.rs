@@ -15,6 +15,8 @@
 mod claims;
 mod envelope;
 mod fields;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod image;
 mod json;
 mod judgement;

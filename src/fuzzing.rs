@@ -4,6 +4,7 @@
 //! the parser is broken.
 
 pub use crate::{
+    attestation::fuzz::statement,
     engine::fuzz::{archive, build_context, docker_config},
     look::fuzz::{answer, process_files, scout_line, table},
     spec::testing::fuzz as spec,

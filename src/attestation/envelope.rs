@@ -58,7 +58,7 @@ pub fn read(bytes: &[u8]) -> Result<File, ReadError> {
     if bytes.len() > LARGEST_FILE {
         return Err(ReadError::new(format!("it is larger than {} MiB", LARGEST_FILE >> 20)));
     }
-    let documents = documents(bytes).map_err(|error| not_json("it is not whole JSON", &error))?;
+    let documents = documents(bytes).map_err(|error| not_json("it is no sound JSON", &error))?;
     let mut statements = Vec::new();
     for document in documents {
         // `gh attestation verify` prints one list of all.
@@ -125,7 +125,7 @@ fn opened(envelope: &Json) -> Result<Json, ReadError> {
     let bytes = decoded(payload)
         .ok_or_else(|| ReadError::new("the payload of an envelope is not base64"))?;
     let mut found = documents(&bytes)
-        .map_err(|error| not_json("the payload of an envelope is not whole JSON", &error))?;
+        .map_err(|error| not_json("the payload of an envelope is no sound JSON", &error))?;
     match (found.pop(), found.is_empty()) {
         (Some(statement), true) if statement.get("_type").is_some() => Ok(statement),
         _ => Err(ReadError::new("the payload of an envelope is not one statement")),

@@ -10,7 +10,8 @@ use crate::foreign::shown;
 const MOST: usize = 40;
 
 /// What is to be done about a statement that the report would not have written.
-const REWRITE: &str = "it is not as `portlid test --report intoto=FILE` wrote it: run the test again, and take its file as it is";
+const REWRITE: &str = "this version of portlid would not write it so: run the test again with \
+                       `--report intoto=FILE`, and take its file as it is";
 
 /// The reasons found so far.
 #[derive(Debug, Default)]

@@ -9,6 +9,10 @@ use super::{
 };
 use crate::foreign::shown;
 
+const UNKNOWN_MANIFEST: &str = "its specs looked at this very image; if its subject is the digest of \
+                                the same image's manifest, pull it by that digest, NAME@DIGEST, so \
+                                that the engine knows both";
+
 /// How a statement is about the image.
 pub(super) struct Match<'c, 'a> {
     pub(super) subject: &'c Subject<'a>,
@@ -33,9 +37,11 @@ pub(super) fn image<'c, 'a>(
                 .take(5)
                 .map(|subject| format!("`{}` (`{}`)", subject.digest, shown(subject.name, 100)))
                 .collect();
+            // Signed under the digest of a manifest, and the engine knows the image by another one.
+            let is_looked_at = claims.tests.iter().any(|test| wanted.is(&test.digest));
             reasons.push(
                 format!("it is not about {}, but about {}", described(wanted), about.join(", ")),
-                wrong_image_hint(wanted),
+                if is_looked_at { UNKNOWN_MANIFEST } else { wrong_image_hint(wanted) },
             );
         }
         return None;

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::{
     Compared, Demands, File, Outcome, PREDICATE_TYPE, Reason, SKEW, Test, Verified, Wanted,
-    claims::{Claim, Claims, Subject, Tool, claims, finished, is_ours, predicate_type},
+    claims::{Claim, Claims, Tool, claims, finished, is_ours, predicate_type},
     envelope::Found,
     fields::Reasons,
     image::{Match, image, looked_at, same, wrong_image_hint},
@@ -153,12 +153,12 @@ fn judged(
     consistent(&claims, reasons);
     let (Match { subject, compared, looked_at }, tool) = (matching?, claims.tool.as_ref()?);
     platforms.extend(looked_at.iter().map(|test| test.platform.to_owned()));
-    let warned = claims.warned.as_ref()?;
+    let warned: BTreeSet<&str> = claims.warned.as_ref()?.iter().copied().collect();
     let shown_test = |test: &&Claim<'_>| Test {
         name: shown(test.name, 100),
         file: shown(test.file, 200),
         platform: shown(test.platform, 60),
-        is_warned: warned.contains(&test.name),
+        is_warned: warned.contains(test.name),
     };
     Some(Verified {
         subject: shown(subject.name, 200),
@@ -292,20 +292,20 @@ fn run(
     Some(age)
 }
 
-/// What portlid writes itself names each image that it looked at, and no other.
+/// What portlid writes itself names each image that it looked at, once, and no other.
 fn consistent(claims: &Claims<'_>, reasons: &mut Reasons) {
     if claims.subjects.iter().any(|subject| subject.own.is_none()) {
         return;
     }
-    for (index, subject) in claims.subjects.iter().enumerate() {
-        let same =
-            |other: &Subject<'_>| other.digest == subject.digest && other.name == subject.name;
-        if claims.subjects[..index].iter().any(same) {
+    let told: BTreeSet<(&str, &str)> =
+        claims.tests.iter().map(|test| (test.digest.as_str(), test.image)).collect();
+    let mut named: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for subject in &claims.subjects {
+        let image = (subject.digest.as_str(), subject.name);
+        if !named.insert(image) {
             reasons.malformed(format!("it names `{}` twice", subject.digest));
         }
-        let is_told =
-            |test: &Claim<'_>| test.digest == subject.digest && test.image == subject.name;
-        if !claims.tests.is_empty() && !claims.tests.iter().any(is_told) {
+        if !told.is_empty() && !told.contains(&image) {
             reasons.malformed(format!(
                 "it is about `{}` (`{}`), but no spec looked at that",
                 subject.digest,
@@ -314,9 +314,7 @@ fn consistent(claims: &Claims<'_>, reasons: &mut Reasons) {
         }
     }
     for test in &claims.tests {
-        let is_named =
-            |subject: &Subject<'_>| test.digest == subject.digest && test.image == subject.name;
-        if !claims.subjects.is_empty() && !claims.subjects.iter().any(is_named) {
+        if !named.is_empty() && !named.contains(&(test.digest.as_str(), test.image)) {
             reasons.malformed(format!(
                 "the spec `{}` looked at `{}` (`{}`), which is not among its subjects",
                 shown(test.name, 60),

@@ -665,6 +665,15 @@ fn a_predicate_that_was_signed_for_another_image_is_refused() {
     let engine = resolved(&id(), &[HASH], Some("linux/amd64"));
     assert_eq!(held(&text, &engine, &demands()).unwrap()[0].compared, Compared::Registry);
     assert!(held(&text, &resolved(&other(), &[HASH], None), &demands()).is_err());
+    // The engine pulled it by the digest of an index, and knows nothing of the one that was signed.
+    let by_index = resolved(&id(), &[&other()], Some("linux/amd64"));
+    let Outcome::Refused(reasons) =
+        judge(&read(text.as_bytes()).unwrap(), Some(&by_index), &demands())
+    else {
+        panic!("verified: {text}")
+    };
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    assert!(reasons[0].hint.contains("pull it by that digest, NAME@DIGEST"), "{reasons:?}");
 }
 
 #[test]
@@ -705,7 +714,7 @@ fn what_is_no_statement_is_told() {
     }
     for text in [cut.to_string(), web().to_string()[..500].to_owned(), format!("{} x", web())] {
         let reasons = held(&text, &stated(HASH), &demands()).unwrap_err();
-        assert!(reasons[0].contains("not whole JSON: "), "{reasons:?}");
+        assert!(reasons[0].contains("no sound JSON: "), "{reasons:?}");
     }
     let twice = web().to_string().replacen("{", "{\"predicate\":{},", 1);
     let reasons = held(&twice, &stated(HASH), &demands()).unwrap_err();

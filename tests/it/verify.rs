@@ -158,7 +158,7 @@ fn what_cannot_be_read_is_told_before_an_engine_is_asked() {
     let twice = text.replacen('{', "{\"predicate\": {},", 1);
     let huge = " ".repeat(17 << 20);
     for (text, part) in [
-        (half, "holds nothing to verify: it is not whole JSON: EOF while parsing"),
+        (half, "holds nothing to verify: it is no sound JSON: EOF while parsing"),
         (&twice, "the key `predicate` is there twice at line "),
         ("", "holds nothing to verify: it holds no statement"),
         ("{}", "it holds something that is neither a statement nor an envelope"),

@@ -440,10 +440,7 @@ fn variables_are_let_through() {
 #[test]
 fn shipped_specs_are_taken() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut texts = vec![(
-        SchemaOf::Spec,
-        fs::read_to_string(root.join("fuzz/corpus/spec/every-key")).unwrap(),
-    )];
+    let mut texts = Vec::new();
     let mut folders = vec![root.join("specs")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -465,7 +462,7 @@ fn shipped_specs_are_taken() {
             texts.push((SchemaOf::Defaults, block.to_owned()));
         }
     }
-    assert!(texts.len() >= 10, "only {}", texts.len());
+    assert!(texts.len() >= 9, "only {}", texts.len());
     for (of, text) in texts {
         assert_eq!(SCHEMAS.errors(of, &seen(&text).unwrap()), Vec::<String>::new(), "{text}");
     }
