@@ -119,6 +119,7 @@ fn the_help_is_complete() {
         let seen = Tool::new(&[command, "--help"]).run();
         assert_eq!(seen.code, Some(0));
         assert!(seen.stdout.contains("Usage: portlid"), "{seen}");
+        assert!(seen.stdout.contains("Examples:"), "{seen}");
     }
     insta::assert_snapshot!(Tool::new(&["--help"]).run().stdout);
 }
