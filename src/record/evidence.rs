@@ -59,7 +59,7 @@ pub struct Evidence {
 
 /// Whoever did not look for longer than this cannot say what happened meanwhile: whatever listens
 /// for as long is seen, or the verdict is never `pass`.
-pub const LONGEST_GAP: Duration = Duration::from_millis(500);
+pub const LONGEST_GAP: Duration = Duration::from_millis(200);
 /// What clocks of two machines may differ by over a watch.
 const CLOCKS: Duration = Duration::from_millis(50);
 /// Tables that every kernel has.

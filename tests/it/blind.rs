@@ -346,7 +346,7 @@ fn looked_once_more(way: &str, whom: &str, seen: &Seen) {
     assert!(seen.stderr.contains("overloaded: looking once more"), "{way}, {whom}\n{seen}");
     let gap = &seen.spec()["evidence"]["longest_gap_ms"];
     if seen.code == Some(0) {
-        assert!(gap.as_u64().unwrap() <= 500, "{way}, {whom}\n{seen}");
+        assert!(gap.as_u64().unwrap() <= 200, "{way}, {whom}\n{seen}");
     } else {
         seen.is_inconclusive("nobody looked at the tables for");
     }
