@@ -5,6 +5,7 @@
 
 use std::{
     any::Any,
+    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -27,7 +28,7 @@ use crate::{
     record::{Origin, Record, RunRecord},
     report::text,
     run::{Options, Session},
-    spec::{self, Loaded, Spec},
+    spec::{self, InvalidSpec, Loaded, Place, Problem, Spec},
 };
 
 /// What came of running trials.
@@ -41,15 +42,72 @@ pub struct Outcome {
     pub conclusion: Conclusion,
 }
 
-/// The body of a `harness = false` test: checks every spec under `specs/` of the package.
+/// The body of a `harness = false` test: each spec under `specs/` of the package is a test of its own.
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {
 ///     portlid::harness::main()
 /// }
 /// ```
+///
+/// What could not be looked at is a failed test, and so is no spec at all. Arguments, output and exit
+/// codes are libtest's, so that `cargo test` and `cargo nextest run` work as ever.
 #[must_use]
 pub fn main() -> ExitCode {
+    main_of("there is no spec under `specs/`: nothing would be checked", || {
+        // Cargo starts tests in the package's folder; the variable holds where nothing else did.
+        let specs = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(
+            || PathBuf::from("specs"),
+            |package| {
+                let below = Path::new(&package).join("specs");
+                let here = std::env::current_dir().is_ok_and(|here| here == Path::new(&package));
+                if here { PathBuf::from("specs") } else { below }
+            },
+        );
+        spec::load(&[specs], &|name| std::env::var(name).ok())
+    })
+}
+
+/// [`main`] for specs of your own making: a test each, by their names.
+///
+/// It begins with what a scout and a reaper need, so let it be all that `main` does.
+///
+/// ```no_run
+/// use portlid::Spec;
+///
+/// fn main() -> std::process::ExitCode {
+///     portlid::harness::main_with(|| {
+///         let open = [("nginx:1.29", 80), ("redis:8", 6379)];
+///         open.into_iter().map(|(image, port)| Spec::image(image).allow(port).build()).collect()
+///     })
+/// }
+/// ```
+#[must_use]
+pub fn main_with(specs: impl FnOnce() -> Result<Vec<Spec>, InvalidSpec>) -> ExitCode {
+    main_of("there is no spec: nothing would be checked", || match specs() {
+        Ok(specs) => {
+            let problems = same_names(&specs);
+            Loaded { specs, problems, ..Loaded::default() }
+        }
+        Err(error) => Loaded { problems: error.into_problems(), ..Loaded::default() },
+    })
+}
+
+/// Specs that filters and reports could not tell apart.
+fn same_names(specs: &[Spec]) -> Vec<Problem> {
+    let mut names = HashSet::new();
+    let same = specs.iter().filter(|spec| !names.insert(spec.name.as_str()));
+    same.map(|spec| {
+        let message = format!("`{}` is also the name of another spec", spec.name);
+        let mut problem = Problem::new(&spec.source.file, message);
+        problem.location = Some(spec.locate(Place::Subject));
+        problem.with_hint("give one of the two another `name`")
+    })
+    .collect()
+}
+
+/// Runs what `load` finds; `none` says that it found nothing.
+fn main_of(none: &str, load: impl FnOnce() -> Loaded) -> ExitCode {
     if let Some(code) = engine::serve_reaper() {
         return code;
     }
@@ -64,18 +122,9 @@ pub fn main() -> ExitCode {
         output::line("error: `--test-threads` must be at least 1");
         return FAILED.into();
     }
-    // Cargo starts tests in the package's folder; the variable holds where nothing else did.
-    let specs = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(
-        || PathBuf::from("specs"),
-        |package| {
-            let below = Path::new(&package).join("specs");
-            let here = std::env::current_dir().is_ok_and(|here| here == Path::new(&package));
-            if here { PathBuf::from("specs") } else { below }
-        },
-    );
-    let loaded = spec::load(&[specs], &|name| std::env::var(name).ok());
+    let loaded = load();
     if !loaded.problems.is_empty() || loaded.specs.is_empty() {
-        return unusable(&loaded, &arguments);
+        return unusable(&loaded, none, &arguments);
     }
     let outcome = run(loaded.specs, Options::default(), &arguments, output::progress());
     match outcome.signal {
@@ -108,10 +157,10 @@ pub fn scout() -> ExitCode {
 /// libtest's exit code of failed tests.
 const FAILED: u8 = 101;
 
-/// Specs that cannot be used, or none at all: no filter makes that a pass, and nothing is started.
-fn unusable(loaded: &Loaded, arguments: &Arguments) -> ExitCode {
+/// Specs that cannot be used, or, as `none` says, none at all: no filter makes that a pass, and nothing is started.
+fn unusable(loaded: &Loaded, none: &str, arguments: &Arguments) -> ExitCode {
     let message = if loaded.problems.is_empty() {
-        "there is no spec under `specs/`: nothing would be checked".to_owned()
+        none.to_owned()
     } else {
         spec::render(&loaded.problems, false)
     };

@@ -39,6 +39,7 @@ pub mod exit;
 pub mod record;
 pub mod report;
 
+mod check;
 pub mod cli;
 pub mod command;
 pub mod harness;
@@ -53,6 +54,8 @@ pub mod testcontainers;
 #[doc(hidden)]
 pub mod fuzzing;
 
+pub use check::NotPassed;
 pub use judgement::judge;
 pub use observation::Observation;
-pub use spec::Spec;
+pub use socket::Port;
+pub use spec::{Spec, SpecBuilder};

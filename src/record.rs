@@ -345,10 +345,7 @@ struct Places<'a> {
 
 impl Places<'_> {
     fn of(&mut self, place: Place) -> &(Location, String) {
-        self.known.entry(place).or_insert_with(|| {
-            let location = self.spec.locate(place);
-            (location, self.spec.line(location.line))
-        })
+        self.known.entry(place).or_insert_with(|| self.spec.line_of(place))
     }
 }
 

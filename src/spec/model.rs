@@ -3,13 +3,7 @@
 //! Only [`validate`](super::validate) makes one. Every value here is in range, every path lies
 //! within the repository, every name is resolved; nothing is checked again later.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    net::IpAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -17,10 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     rule::{Level, Rule},
     socket::{Bind, Port, PortRange},
-    spec::{
-        locate::{Location, Step, locate},
-        mask::masked,
-    },
+    spec::source::Source,
 };
 
 /// One spec file, understood.
@@ -83,47 +74,6 @@ impl Spec {
             Some((index, port))
         })
     }
-
-    /// A line of the spec's file, safe to print: secrets are hidden, and it is cut if it is long.
-    #[must_use]
-    pub fn line(&self, number: usize) -> String {
-        let text = masked(&self.source.text, &HashSet::new());
-        let line = text.lines().nth(number.saturating_sub(1)).unwrap_or_default();
-        crate::foreign::shown(line.trim_end(), 120)
-    }
-
-    /// Where `place` stands in the spec's file.
-    ///
-    /// The file's text is parsed once more for it, so ask only for what is shown.
-    #[must_use]
-    pub fn locate(&self, place: Place) -> Location {
-        let steps: Vec<Step> = match place {
-            Place::Expose => vec![Step::KeyNamed("expose".to_owned())],
-            Place::Entry(index) => vec![Step::Key("expose".to_owned()), Step::Item(index)],
-            Place::Subject => vec![Step::KeyNamed(self.subject.key().to_owned())],
-        };
-        locate(&self.source.text, &steps).unwrap_or(Location::START)
-    }
-}
-
-/// A spec's file.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// The path as it is shown: relative to the working directory where it lies below it.
-    pub file: PathBuf,
-    /// The text that was read.
-    pub text: Arc<str>,
-}
-
-/// A place in a spec that a finding points at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
-    /// The key `expose`.
-    Expose,
-    /// The entry of that index under `expose`.
-    Entry(usize),
-    /// The key that says what is looked at.
-    Subject,
 }
 
 /// What is looked at.

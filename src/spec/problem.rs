@@ -76,6 +76,8 @@ pub(super) struct Excerpt {
     line: String,
     /// The bytes of `line` that are meant.
     span: std::ops::Range<usize>,
+    /// Whether no file holds the line.
+    is_built: bool,
 }
 
 impl Excerpt {
@@ -98,7 +100,7 @@ impl Excerpt {
         let start =
             shown.char_indices().nth(location.column - 1).map_or(shown.len(), |(index, _)| index);
         let end = start + length_of_value(&shown, start);
-        Some(Self { line: shown, span: start..end })
+        Some(Self { line: shown, span: start..end, is_built: false })
     }
 
     /// Hides what stands behind the part that is meant.
@@ -108,7 +110,12 @@ impl Excerpt {
             it if it.is_whitespace() || it == ':' => it,
             _ => '*',
         });
-        Self { line: shown.chars().chain(hidden).collect(), span: self.span }
+        Self { line: shown.chars().chain(hidden).collect(), ..self }
+    }
+
+    /// The line is in no file: it says what was asked for by a call.
+    pub(super) fn of_built(self) -> Self {
+        Self { is_built: true, ..self }
     }
 }
 
