@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 pub use looking::{Diff, Init, Look, Started};
 
-use crate::{engine::PullPolicy, partition::Partition, run::LookFrom, spec::Scan};
+use crate::{engine::PullPolicy, foreign::shown, partition::Partition, run::LookFrom, spec::Scan};
 
 /// Keeps every port of a container image shut, unless a spec file says that it may be open.
 #[derive(Debug, Parser)]
@@ -240,7 +240,7 @@ fn report(text: &str) -> Result<ReportFile, String> {
         let formats =
             ReportFormat::value_variants().iter().filter_map(ValueEnum::to_possible_value);
         let formats: Vec<String> = formats.map(|it| it.get_name().to_owned()).collect();
-        format!("`{format}` is no format; there are: {}", formats.join(", "))
+        format!("`{}` is no format; there are: {}", shown(format, 60), formats.join(", "))
     })?;
     Ok(ReportFile { format, path: PathBuf::from(path) })
 }

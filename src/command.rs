@@ -7,6 +7,7 @@ mod gate;
 mod init;
 mod look;
 mod looking;
+mod refused;
 mod reports;
 
 use std::path::PathBuf;
@@ -38,6 +39,12 @@ pub fn run(cli: Cli) -> Exit {
         Command::Clean { images, dry_run } => clean::clean(images, dry_run, &cli.global),
         Command::Explain { rule } => explain::explain(rule.as_deref()),
     }
+}
+
+/// Says what is wrong with a command line, or the help or version that it asks for.
+#[must_use]
+pub fn refuse(error: clap::Error) -> Exit {
+    refused::refused(error)
 }
 
 /// Says why specs cannot be used, if they cannot.

@@ -15,5 +15,5 @@ fn main() -> ExitCode {
     panics::tell_only_where();
     engine::enable_reaper();
     engine::enable_scout();
-    command::run(Cli::parse()).into()
+    Cli::try_parse().map_or_else(command::refuse, command::run).into()
 }

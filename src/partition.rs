@@ -129,6 +129,35 @@ mod tests {
         }
     }
 
+    /// How much larger than the mean the largest part is, of 5,000 names over up to 64 parts. The
+    /// table is in `docs/recipes.md`.
+    #[test]
+    fn no_part_is_much_larger_than_another() {
+        let names: Vec<String> =
+            (0..5000).map(|number| format!("team-{}/service-{number}", number % 37)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let worst = |kind: &str, parts: u64| {
+            let sizes = (1..=parts).map(|part| {
+                let partition: Partition = format!("{kind}:{part}/{parts}").parse().unwrap();
+                partition.takes(&names).into_iter().filter(|&is| is).count()
+            });
+            let largest = sizes.max().unwrap();
+            u64::try_from(largest).unwrap() as f64 * parts as f64 / names.len() as f64
+        };
+        for parts in 1..=64 {
+            assert!(worst("hash", parts) < 1.35, "{parts}: {}", worst("hash", parts));
+            assert!(worst("slice", parts) < 1.02, "{parts}: {}", worst("slice", parts));
+        }
+        let row = |kind: &str| {
+            let cells = [2, 4, 8, 16, 32, 64].map(|parts| format!("{:.2}", worst(kind, parts)));
+            format!("| `{kind}` | {} |", cells.join(" | "))
+        };
+        let told = include_str!("../docs/recipes.md");
+        for kind in ["hash", "slice"] {
+            assert!(told.contains(&row(kind)), "docs/recipes.md lacks: {}", row(kind));
+        }
+    }
+
     proptest! {
         #[test]
         fn every_name_is_in_exactly_one_part(

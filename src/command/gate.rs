@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::ColorChoice;
 use libtest_mimic::{Arguments, FormatSetting};
 
-use super::{left_behind, reports, unusable};
+use super::{left_behind, refused::refused, reports, unusable};
 use crate::{
     cli::{Global, Test},
     exit::Exit,
@@ -24,14 +24,7 @@ use crate::{
 pub(super) fn test(test: Test, global: &Global) -> Exit {
     let arguments = match arguments(&test, global) {
         Ok(arguments) => arguments,
-        Err(error) if error.kind() == clap::error::ErrorKind::DisplayHelp => {
-            output::result(&error.to_string());
-            return Exit::Pass;
-        }
-        Err(error) => {
-            output::aside(&error.to_string());
-            return Exit::Usage;
-        }
+        Err(error) => return refused(error),
     };
     if arguments.test_threads == Some(0) {
         // libtest-mimic would wait for ever.

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     cli::{ReportFile, ReportFormat},
     exit::Exit,
+    foreign::shown,
     output,
     record::RunRecord,
     report::{github, html, intoto, json, junit, markdown, sarif},
@@ -28,7 +29,7 @@ pub(super) fn check(reports: &[ReportFile]) -> Result<(), Exit> {
         if is_file && reports[..at].iter().any(same) {
             output::line(&format!(
                 "error: two reports are to be written to `{}`\n  help: give each a file of its own",
-                report.path.display()
+                name(&report.path)
             ));
             return Err(Exit::Usage);
         }
@@ -56,8 +57,13 @@ pub(super) fn write(reports: &[ReportFile], run: &RunRecord) -> bool {
     all
 }
 
+/// A file's name, safe to show.
+fn name(path: &Path) -> String {
+    shown(&path.display().to_string(), 200)
+}
+
 fn cannot(path: &Path, error: &io::Error) {
-    output::line(&format!("error: cannot write the report `{}`: {error}", path.display()));
+    output::line(&format!("error: cannot write the report `{}`: {error}", name(path)));
 }
 
 /// In a job of GitHub Actions: annotates the specs and appends to the job's summary. The runner reads

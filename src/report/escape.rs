@@ -214,14 +214,15 @@ impl Doc<Markdown> {
         self
     }
 
-    /// Lines as they are, in a block of their own.
+    /// Lines in a block of their own, each behind a mark: a line of somebody else's must not begin
+    /// one of ours, where a CI runner that is shown the file would obey it.
     pub fn block<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> &mut Self {
         let lines: Vec<String> = lines.into_iter().map(|line| Foreign(line).to_string()).collect();
         let longest = lines.iter().map(|line| longest_run(line)).max().unwrap_or(0);
         let fence = "`".repeat(longest.max(2) + 1);
         let _ = writeln!(self.text, "{fence}text");
         for line in &lines {
-            let _ = writeln!(self.text, "{line}");
+            let _ = writeln!(self.text, "| {line}");
         }
         let _ = writeln!(self.text, "{fence}");
         self

@@ -147,7 +147,7 @@ fn spec(page: &mut Doc<Html>, at: usize, record: &Record, run: &RunRecord) {
         });
         page.raw("><summary>The last lines of its log</summary>\n<pre tabindex=\"0\">");
         for line in &record.log {
-            page.text(line).raw("\n");
+            page.raw("| ").text(line).raw("\n");
         }
         page.raw("</pre></details>\n");
     }

@@ -83,7 +83,8 @@ fn suite(record: &Record, origin: &Origin) -> TestSuite {
         suite.add_test_case(case);
     }
     if !record.log.is_empty() {
-        suite.set_system_out(lines(record.log.iter().cloned()));
+        // A line of the image's own must not begin a line, where a CI runner would obey it.
+        suite.set_system_out(lines(record.log.iter().map(|line| format!("| {line}"))));
     }
     suite
 }

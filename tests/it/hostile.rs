@@ -24,6 +24,9 @@ use crate::{
 /// Longer than any of them may take on a busy machine.
 const LONGEST: f64 = 60.0;
 
+/// What is written of them beside the JSON report.
+const FORMATS: [&str; 5] = ["junit", "sarif", "html", "markdown", "intoto"];
+
 /// The spec of a case.
 fn spec(case: &Case, image: &str) -> String {
     let mut run = "memory: 64m, pids: 64".to_owned();
@@ -125,6 +128,9 @@ fn hostile_images_harm_nobody() {
 
     let mut tool =
         Tool::new(&["test", "--jobs", "4", "--pull", "never", "--report", "json=report.json"]);
+    for format in FORMATS {
+        tool = tool.args(&["--report", &format!("{format}={format}")]);
+    }
     for (number, (case, image)) in cases.iter().zip(&made).enumerate() {
         let image = image.as_ref().map_or(&plain, |image| &image.reference);
         tool = tool.file(&format!("specs/{number:03}-{}.yaml", case.name), &spec(case, image));
@@ -169,6 +175,18 @@ fn hostile_images_harm_nobody() {
     assert_eq!(seen.code, Some(1));
     let report = std::fs::read_to_string(tool.path().join("report.json")).unwrap();
     nothing_is_shown_raw(&seen, &report);
+    for format in FORMATS {
+        let text = std::fs::read_to_string(tool.path().join(format)).unwrap();
+        assert_eq!(commands(&text), Vec::<&str>::new(), "{format}");
+        match format {
+            "sarif" | "intoto" => drop(serde_json::from_str::<Value>(&text).unwrap()),
+            "junit" => {
+                let mut reader = quick_xml::Reader::from_str(&text);
+                while reader.read_event().unwrap() != quick_xml::events::Event::Eof {}
+            }
+            _ => assert!(!text.contains("<script") && text.len() > 10_000, "{format}"),
+        }
+    }
     let stray: Vec<String> =
         engine::volumes().into_iter().filter(|it| !volumes.contains(it)).collect();
     // Other tests make volumes meanwhile; fifty are of nobody else.

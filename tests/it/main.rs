@@ -6,6 +6,8 @@
 
 /// Random sockets against what is said of them, and one image again and again.
 mod accuracy;
+/// The action and the workflows: their scripts, as GitHub's runner starts them.
+mod action;
 /// Specs, command lines and environments that are refused.
 mod bad_input;
 /// Ways of blinding it, none of which ends in a pass.

@@ -14,12 +14,12 @@ use rustix::{
 
 use crate::{engine, harness::Tool};
 
-/// A terminal of 100 columns and 30 rows: our end, and the program's.
+/// A terminal of 100 columns and 80 rows: our end, and the program's.
 fn terminal() -> (File, OwnedFd) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
     unlockpt(&ours).unwrap();
-    tcsetwinsize(&ours, Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    tcsetwinsize(&ours, Winsize { ws_row: 80, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
     let name = ptsname(&ours, Vec::new()).unwrap();
     let theirs = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
     (File::from(ours), theirs.into())
@@ -43,7 +43,7 @@ fn shown(tool: &Tool, environment: &[(&str, &str)], arguments: &[&str]) -> (Stri
     let mut child = command.spawn().unwrap();
     // The program alone holds the other end from here on.
     drop(command);
-    let mut screen = vt100::Parser::new(30, 100, 0);
+    let mut screen = vt100::Parser::new(80, 100, 0);
     let mut seen = String::new();
     let mut bytes = [0; 4096];
     while let Ok(count @ 1..) = ours.read(&mut bytes) {

@@ -237,8 +237,7 @@ impl Eyes {
     /// looked: that counts as a gap, however it ended.
     pub(super) fn explain(&mut self, error: LookError) -> LookError {
         self.note_glance();
-        let ended =
-            matches!(error, LookError::NoProcess { .. }) || self.subject.process().has_ended();
+        let ended = matches!(error, LookError::NoProcess { .. }) || self.is_ending();
         if ended {
             LookError::Gone {
                 pid: self.subject.pid(),
@@ -248,6 +247,19 @@ impl Eyes {
         } else {
             error
         }
+    }
+
+    /// Whether the process has ended, or does in a moment: when it is killed, its first thread may
+    /// have lost everything already while another has not got as far.
+    fn is_ending(&self) -> bool {
+        const MOMENT: u32 = 20;
+        for _ in 0..MOMENT {
+            if self.subject.process().has_ended() {
+                return true;
+            }
+            std::thread::sleep(GLANCE);
+        }
+        false
     }
 
     pub(super) fn sighting(&self) -> Sighting {

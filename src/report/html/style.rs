@@ -64,7 +64,7 @@ table{width:100%;border-collapse:collapse;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.5rem .75rem .5rem 0;border-bottom:1px solid var(--line)}
 thead th{color:var(--dim);font-weight:500;font-size:.8rem;padding-top:0}
 tbody tr:last-child>*{border-bottom:0}
-tbody th{font-weight:600;white-space:nowrap;font-variant-numeric:tabular-nums}
+td:nth-child(3) code{white-space:nowrap}tbody th{font-weight:600;white-space:nowrap;font-variant-numeric:tabular-nums}
 tbody th::before{content:"";display:inline-block;width:.55rem;height:.55rem;border-radius:50%;
 margin-right:.55rem;background:var(--pass)}
 tr.fail th::before{background:var(--fail)}tr.warn th::before{background:var(--warn)}
