@@ -64,7 +64,7 @@ impl Spec {
     /// # }
     /// ```
     pub async fn test(&self) -> Result<Record, NotPassed> {
-        check(self.clone(), Options::default()).await
+        judged(check(self.clone()).await)
     }
 
     /// [`test`](Self::test) for tests that are not asynchronous.
@@ -81,32 +81,32 @@ impl Spec {
     /// # }
     /// ```
     pub fn test_blocking(&self) -> Result<Record, NotPassed> {
-        check_blocking(self.clone(), Options::default())
+        judged(check_blocking(self.clone()))
     }
 }
 
 /// Checks one spec on a thread of its own.
-pub(crate) async fn check(spec: Spec, options: Options) -> Result<Record, NotPassed> {
+pub(crate) async fn check(spec: Spec) -> Record {
     let (lost, (done, record)) = (lost(&spec), oneshot::channel());
     // Dropped with this future, which tells the thread to come to an end.
     let (_wanted, unwanted) = oneshot::channel::<()>();
     let look = move || {
-        let _ = done.send(look(&spec, options, unwanted));
+        let _ = done.send(look(&spec, unwanted));
     };
-    judged(match spawn(look) {
+    match spawn(look) {
         Ok(_) => record.await.unwrap_or_else(|_| lost("it panicked")),
         Err(error) => lost(&error.to_string()),
-    })
+    }
 }
 
 /// The same for those who wait for it.
-pub(crate) fn check_blocking(spec: Spec, options: Options) -> Result<Record, NotPassed> {
+pub(crate) fn check_blocking(spec: Spec) -> Record {
     let lost = lost(&spec);
     let (_wanted, unwanted) = oneshot::channel::<()>();
-    judged(match spawn(move || look(&spec, options, unwanted)) {
+    match spawn(move || look(&spec, unwanted)) {
         Ok(thread) => thread.join().unwrap_or_else(|_| lost("it panicked")),
         Err(error) => lost(&error.to_string()),
-    })
+    }
 }
 
 fn spawn<T: Send + 'static>(
@@ -116,8 +116,8 @@ fn spawn<T: Send + 'static>(
 }
 
 /// The whole look, to the end of its cleaning up.
-fn look(spec: &Spec, options: Options, unwanted: oneshot::Receiver<()>) -> Record {
-    let session = Arc::new(Session::new(options, silent()));
+fn look(spec: &Spec, unwanted: oneshot::Receiver<()>) -> Record {
+    let session = Arc::new(Session::new(Options::default(), silent()));
     let Some(runtime) = runtime() else { return lost(spec)("no runtime can be started") };
     let record = runtime.block_on(async {
         let stop = async {
@@ -153,6 +153,6 @@ fn lost(spec: &Spec) -> impl Fn(&str) -> Record + use<> {
 }
 
 /// Nothing but a pass is one.
-fn judged(record: Record) -> Result<Record, NotPassed> {
+pub(crate) fn judged(record: Record) -> Result<Record, NotPassed> {
     if record.exit() == Exit::Pass { Ok(record) } else { Err(NotPassed(Box::new(record))) }
 }

@@ -33,13 +33,13 @@ use crate::{
 
 /// What came of running trials.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The record of every spec that was run.
-    pub record: RunRecord,
+    pub(crate) record: RunRecord,
     /// The signal that ended the run.
-    pub signal: Option<u8>,
+    pub(crate) signal: Option<u8>,
     /// What libtest makes of it.
-    pub conclusion: Conclusion,
+    pub(crate) conclusion: Conclusion,
 }
 
 /// The body of a `harness = false` test: each spec under `specs/` of the package is a test of its own.
@@ -141,6 +141,7 @@ fn main_of(none: &str, load: impl FnOnce() -> Loaded) -> ExitCode {
 }
 
 /// The whole life of this executable as a scout.
+#[doc(hidden)]
 #[must_use]
 pub fn scout() -> ExitCode {
     match runtime() {
@@ -152,6 +153,51 @@ pub fn scout() -> ExitCode {
     }
     // Nobody reads it; and whoever gets here by mistake must not take it for a pass.
     ExitCode::FAILURE
+}
+
+/// Lets the tests of this executable look by a scout, and clean up even if they are killed.
+///
+/// A scout is made of the executable that starts it. Tests with [`harness::main`] need nothing more;
+/// for those with libtest's own `main`, say this once, in any file of theirs. It makes a test called
+/// `portlid_scout`, which does nothing, unless portlid starts it as a scout or a reaper.
+///
+/// Without it only root can look, on the engine's own machine; for everyone else nothing passes.
+///
+/// ```no_run
+/// portlid::scout!();
+///
+/// #[test]
+/// fn nginx_opens_nothing_else() -> Result<(), Box<dyn std::error::Error>> {
+///     portlid::Spec::image("nginx:1.29").allow(80).build()?.test_blocking()?;
+///     Ok(())
+/// }
+/// ```
+///
+/// [`harness::main`]: crate::harness::main
+#[macro_export]
+macro_rules! scout {
+    () => {
+        #[test]
+        fn portlid_scout() {
+            $crate::harness::serve_in_test(concat!(
+                "portlid-scout-test{",
+                module_path!(),
+                "::portlid_scout}"
+            ));
+        }
+    };
+}
+
+/// The body of the test that [`scout!`](crate::scout) makes. `place` says where that test is: it
+/// must be in the executable, and nothing else is asked of it.
+#[doc(hidden)]
+#[inline(never)]
+pub fn serve_in_test(place: &str) {
+    std::hint::black_box(place);
+    if engine::serve_reaper().is_none() && engine::is_helper() {
+        output::result(engine::MARK);
+        let _ = scout();
+    }
 }
 
 /// libtest's exit code of failed tests.
@@ -176,14 +222,14 @@ fn unusable(loaded: &Loaded, none: &str, arguments: &Arguments) -> ExitCode {
 
 /// Whether libtest's filters let the trial of that name run.
 #[must_use]
-pub fn is_chosen(arguments: &Arguments, name: &str) -> bool {
+pub(crate) fn is_chosen(arguments: &Arguments, name: &str) -> bool {
     let trial = Trial::test(name, || Ok(()));
     !arguments.is_filtered_out(&trial) && !arguments.is_ignored(&trial)
 }
 
 /// Runs the chosen specs, one trial each.
 #[must_use]
-pub fn run(
+pub(crate) fn run(
     specs: Vec<Spec>,
     options: Options,
     arguments: &Arguments,

@@ -31,7 +31,6 @@ use crate::{
     check::{self, NotPassed},
     record::Record,
     rule::{Level, Rule},
-    run::Options,
     spec::{Run, Spec, Subject},
 };
 
@@ -64,7 +63,8 @@ impl Spec {
         &self,
         container: &ContainerAsync<I>,
     ) -> Result<Record, NotPassed> {
-        check::check(self.of_container(container.id()), Options::default()).await
+        let record = check::check(self.of_container(container.id())).await;
+        check::judged(self.explained(record))
     }
 
     /// [`check`](Self::check) for tests that are not asynchronous.
@@ -88,7 +88,8 @@ impl Spec {
         &self,
         container: &testcontainers::Container<I>,
     ) -> Result<Record, NotPassed> {
-        check::check_blocking(self.of_container(container.id()), Options::default())
+        let record = check::check_blocking(self.of_container(container.id()));
+        check::judged(self.explained(record))
     }
 
     /// The same allowance for a container that somebody else started.
@@ -103,6 +104,20 @@ impl Spec {
             spec.levels.entry(rule).or_insert(Level::Note);
         }
         spec
+    }
+
+    /// The record, in which nobody is told to mend what testcontainers did.
+    fn explained(&self, mut record: Record) -> Record {
+        for located in &mut record.findings {
+            let rule = located.finding.rule;
+            if NOT_THE_IMAGES.contains(&rule) && !self.levels.contains_key(&rule) {
+                located.finding.help = format!(
+                    "what is published is testcontainers' doing; if it matters here, say so with a \
+                     level of `{rule}` under `rules`"
+                );
+            }
+        }
+        record
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) const DEFAULTS: &str = "_defaults.yaml";
 
 /// What was read from the named paths.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Loaded {
     /// The specs without a problem, in the order of the paths, and sorted within a folder.
     pub specs: Vec<Spec>,

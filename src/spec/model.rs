@@ -16,6 +16,7 @@ use crate::{
 
 /// One spec file, understood.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Spec {
     /// The name that trials and reports use; by default the file's stem.
     pub name: String,
@@ -78,6 +79,7 @@ impl Spec {
 
 /// What is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Subject {
     /// An image by reference.
     Image(String),
@@ -115,6 +117,7 @@ impl Subject {
 
 /// How an image is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Build {
     /// The context folder, canonical.
     pub context: PathBuf,
@@ -130,6 +133,7 @@ pub struct Build {
 
 /// An operating system, an architecture and a variant: `linux/arm64/v8`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Platform {
     /// `linux`.
     pub os: String,
@@ -151,6 +155,7 @@ impl std::fmt::Display for Platform {
 
 /// How a container is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Run {
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
@@ -206,6 +211,7 @@ impl Default for Run {
 
 /// A bind mount of something in the spec's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Volume {
     /// The canonical path on this machine.
     pub source: PathBuf,
@@ -228,6 +234,7 @@ pub enum PublishMode {
 
 /// One published port: `127.0.0.1:8080:80/tcp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PublishEntry {
     /// The host's address; default 127.0.0.1.
     pub host: IpAddr,
@@ -249,6 +256,7 @@ pub enum Egress {
 
 /// A container that the subject needs.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Companion {
     /// The name by which the subject reaches it.
     pub name: String,
@@ -262,6 +270,7 @@ pub struct Companion {
 
 /// When the look may settle.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Ready {
     /// The condition.
     pub when: ReadyWhen,
@@ -271,6 +280,7 @@ pub struct Ready {
 
 /// The condition of readiness.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub enum ReadyWhen {
     /// The spec states none: every required port has a socket, on whatever address. (For a
     /// companion: it runs.)
@@ -293,6 +303,7 @@ pub enum ReadyWhen {
 
 /// A request whose answer means ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HttpCheck {
     /// The container's port.
     pub port: Port,
@@ -316,6 +327,7 @@ pub enum Scan {
 
 /// One line under `expose`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Entry {
     /// The port or ports.
     pub ports: PortRange,
@@ -378,6 +390,7 @@ pub enum Publish {
 
 /// A protocol that a port can be asked to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Speaks {
     /// HTTP/1.
     Http,

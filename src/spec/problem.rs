@@ -16,6 +16,7 @@ const LONGEST_LINE: usize = 400;
 
 /// Something wrong with a spec, a defaults file, or a path that was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Problem {
     /// The file, as it is shown.
     pub file: PathBuf,

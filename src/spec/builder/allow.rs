@@ -168,10 +168,15 @@ impl Allow {
 
     /// The lines of the entry; `call` is that of `allow`.
     pub(super) fn lines(self, call: Call) -> Lines {
-        let (mut lines, mut keys) = (Lines::default(), Lines::default());
-        keys.text("port", &self.port, self.call.unwrap_or(call));
-        keys.append(&self.more);
-        lines.item_of(keys);
+        let (mut lines, call) = (Lines::default(), self.call.unwrap_or(call));
+        if self.more.is_empty() {
+            lines.item(&self.port, call);
+        } else {
+            let mut keys = Lines::default();
+            keys.text("port", &self.port, call);
+            keys.append(&self.more);
+            lines.item_of(keys);
+        }
         lines
     }
 

@@ -59,7 +59,7 @@ impl Need {
     }
 
     /// The lines below its name.
-    pub(super) fn lines(&self) -> Lines {
+    pub(super) fn lines(self) -> Lines {
         let mut lines = self.start.subject();
         lines.append(&self.start.run());
         lines.below("ready", &self.start.ready());

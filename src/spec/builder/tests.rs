@@ -227,7 +227,7 @@ fn findings_point_at_their_call() {
     for (place, line, text) in [
         (Place::Subject, first + 1, "image: web:1"),
         (Place::Expose, first + 1, "expose:"),
-        (Place::Entry(0), first + 3, "  - port: 80/tcp"),
+        (Place::Entry(0), first + 3, "  - 80/tcp"),
         (Place::Entry(1), first, "  - port: 9090/tcp"),
     ] {
         let (location, shown) = spec.line_of(place);
@@ -249,7 +249,7 @@ fn an_error_reads_well_wherever_it_is_printed() {
     error: `80/tcp` is listed twice
     --> src/spec/builder/tests.rs:L:C
      = note: in a spec's words `- port: http`
-     = note: allowed here already: src/spec/builder/tests.rs:L:C, in a spec's words `- port: 80/tcp`
+     = note: allowed here already: src/spec/builder/tests.rs:L:C, in a spec's words `- 80/tcp`
      = help: each port is allowed by one entry: remove or narrow one of the two
 
     error: `x` is not an address to bind to
