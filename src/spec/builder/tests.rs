@@ -221,8 +221,13 @@ fn what_was_called_in_another_file_is_told_of_the_build() {
 fn findings_point_at_their_call() {
     let first = line!() as usize + 1;
     let metrics = Allow::port("9090/tcp").optional();
-    let spec =
-        Spec::image("web:1").env("KEY", "hunter2-s3cret").allow(80).allow(metrics).build().unwrap();
+    let spec = Spec::image("web:1")
+        .env("KEY", "hunter2-s3cret")
+        .allow(80)
+        .allow(metrics)
+        .watch(Duration::from_secs(1))
+        .build()
+        .unwrap();
     assert_eq!(spec.source.file, Path::new(file!()));
     for (place, line, text) in [
         (Place::Subject, first + 1, "image: web:1"),
