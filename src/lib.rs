@@ -88,7 +88,8 @@
 //! What is started is removed, whatever becomes of the test; if it is killed, a *reaper* does that,
 //! under the same conditions.
 //!
-//! Without optimization it takes some seconds to make a scout of a large test executable. This helps:
+//! A scout's image is hashed. Where the processor has no instructions for SHA-256, that takes long
+//! without optimization; then this helps:
 //!
 //! ```toml
 //! # Cargo.toml

@@ -245,7 +245,7 @@ impl Record {
     }
 }
 
-/// Why a spec is inconclusive. Safe to print: made by [`Foreign`](crate::foreign::Foreign) where
+/// Why a spec is inconclusive. Safe to print: made by the one escaper where
 /// it repeats what others said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
