@@ -121,9 +121,26 @@ fn the_package_holds_what_builds_it_and_no_more() {
         .map(String::as_str)
         .filter(|name| !name.starts_with("src/") && !of_cargo.contains(name))
         .collect();
-    let expected =
-        ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "tests/data/sarif-schema-2.1.0.json"];
+    let expected = [
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "docs/comparison.md",
+        "docs/recipes.md",
+        "tests/data/sarif-schema-2.1.0.json",
+    ];
     assert_eq!(others, expected);
+    // Its unit tests, too, find what they are held against.
+    let root = Path::new(ROOT).canonicalize().unwrap();
+    for name in names.iter().filter(|name| name.ends_with(".rs")) {
+        let text = fs::read_to_string(root.join(name)).unwrap();
+        for included in text.split("include_str!(\"").skip(1) {
+            let included = included.split('"').next().unwrap();
+            let path = root.join(name).parent().unwrap().join(included).canonicalize().unwrap();
+            let path = path.strip_prefix(&root).unwrap().to_str().unwrap();
+            assert!(names.contains(path), "{name} needs {path}");
+        }
+    }
 }
 
 #[test]
