@@ -15,7 +15,9 @@ mod archive;
 mod build;
 mod client;
 mod context;
+mod elf;
 mod endpoint;
+mod entrance;
 mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
@@ -33,6 +35,7 @@ mod sweep;
 
 pub use client::{Engine, is_missing, patience};
 pub use endpoint::{Endpoint, Environment, Found};
+pub use entrance::MARK;
 pub use error::{Cause, EngineError, Unfit, chain};
 pub use helper::{Speech, enable as enable_scout, is_helper};
 pub use image::{Image, PullPolicy};

@@ -5,6 +5,7 @@
 
 use std::{
     any::Any,
+    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -27,29 +28,86 @@ use crate::{
     record::{Origin, Record, RunRecord},
     report::text,
     run::{Options, Session},
-    spec::{self, Loaded, Spec},
+    spec::{self, InvalidSpec, Loaded, Place, Problem, Spec},
 };
 
 /// What came of running trials.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The record of every spec that was run.
-    pub record: RunRecord,
+    pub(crate) record: RunRecord,
     /// The signal that ended the run.
-    pub signal: Option<u8>,
+    pub(crate) signal: Option<u8>,
     /// What libtest makes of it.
-    pub conclusion: Conclusion,
+    pub(crate) conclusion: Conclusion,
 }
 
-/// The body of a `harness = false` test: checks every spec under `specs/` of the package.
+/// The body of a `harness = false` test: each spec under `specs/` of the package is a test of its own.
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {
 ///     portlid::harness::main()
 /// }
 /// ```
+///
+/// What could not be looked at is a failed test, and so is no spec at all. Arguments, output and exit
+/// codes are libtest's, so that `cargo test` and `cargo nextest run` work as ever.
 #[must_use]
 pub fn main() -> ExitCode {
+    main_of("there is no spec under `specs/`: nothing would be checked", || {
+        // Cargo starts tests in the package's folder; the variable holds where nothing else did.
+        let specs = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(
+            || PathBuf::from("specs"),
+            |package| {
+                let below = Path::new(&package).join("specs");
+                let here = std::env::current_dir().is_ok_and(|here| here == Path::new(&package));
+                if here { PathBuf::from("specs") } else { below }
+            },
+        );
+        spec::load(&[specs], &|name| std::env::var(name).ok())
+    })
+}
+
+/// [`main`] for specs of your own making: a test each, by their names.
+///
+/// It begins with what a scout and a reaper need, so let it be all that `main` does.
+///
+/// ```no_run
+/// use portlid::Spec;
+///
+/// fn main() -> std::process::ExitCode {
+///     portlid::harness::main_with(|| {
+///         let open = [("nginx:1.29", 80), ("redis:8", 6379)];
+///         open.into_iter().map(|(image, port)| Spec::image(image).allow(port).build()).collect()
+///     })
+/// }
+/// ```
+#[must_use]
+pub fn main_with(specs: impl FnOnce() -> Result<Vec<Spec>, InvalidSpec>) -> ExitCode {
+    main_of("there is no spec: nothing would be checked", || match specs() {
+        Ok(specs) => {
+            let problems = same_names(&specs);
+            Loaded { specs, problems, ..Loaded::default() }
+        }
+        Err(error) => Loaded { problems: error.into_problems(), ..Loaded::default() },
+    })
+}
+
+/// Specs that filters and reports could not tell apart.
+fn same_names(specs: &[Spec]) -> Vec<Problem> {
+    let mut names = HashSet::new();
+    let same = specs.iter().filter(|spec| !names.insert(spec.name.as_str()));
+    same.map(|spec| {
+        let message = format!("`{}` is also the name of another spec", spec.name);
+        let mut problem = Problem::new(&spec.source.file, message);
+        problem.location = Some(spec.locate(Place::Subject));
+        problem.with_hint("give one of the two another `name`")
+    })
+    .collect()
+}
+
+/// Runs what `load` finds; `none` says that it found nothing.
+fn main_of(none: &str, load: impl FnOnce() -> Loaded) -> ExitCode {
     if let Some(code) = engine::serve_reaper() {
         return code;
     }
@@ -64,18 +122,9 @@ pub fn main() -> ExitCode {
         output::line("error: `--test-threads` must be at least 1");
         return FAILED.into();
     }
-    // Cargo starts tests in the package's folder; the variable holds where nothing else did.
-    let specs = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(
-        || PathBuf::from("specs"),
-        |package| {
-            let below = Path::new(&package).join("specs");
-            let here = std::env::current_dir().is_ok_and(|here| here == Path::new(&package));
-            if here { PathBuf::from("specs") } else { below }
-        },
-    );
-    let loaded = spec::load(&[specs], &|name| std::env::var(name).ok());
+    let loaded = load();
     if !loaded.problems.is_empty() || loaded.specs.is_empty() {
-        return unusable(&loaded, &arguments);
+        return unusable(&loaded, none, &arguments);
     }
     let outcome = run(loaded.specs, Options::default(), &arguments, output::progress());
     match outcome.signal {
@@ -92,6 +141,7 @@ pub fn main() -> ExitCode {
 }
 
 /// The whole life of this executable as a scout.
+#[doc(hidden)]
 #[must_use]
 pub fn scout() -> ExitCode {
     match runtime() {
@@ -105,13 +155,58 @@ pub fn scout() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Lets the tests of this executable look by a scout, and clean up even if they are killed.
+///
+/// A scout is made of the executable that starts it. Tests with [`harness::main`] need nothing more;
+/// for those with libtest's own `main`, say this once, in any file of theirs. It makes a test called
+/// `portlid_scout`, which does nothing, unless portlid starts it as a scout or a reaper.
+///
+/// Without it only root can look, on the engine's own machine; for everyone else nothing passes.
+///
+/// ```no_run
+/// portlid::scout!();
+///
+/// #[test]
+/// fn nginx_opens_nothing_else() -> Result<(), Box<dyn std::error::Error>> {
+///     portlid::Spec::image("nginx:1.29").allow(80).build()?.test_blocking()?;
+///     Ok(())
+/// }
+/// ```
+///
+/// [`harness::main`]: crate::harness::main
+#[macro_export]
+macro_rules! scout {
+    () => {
+        #[test]
+        fn portlid_scout() {
+            $crate::harness::serve_in_test(concat!(
+                "portlid-scout-test{",
+                module_path!(),
+                "::portlid_scout}"
+            ));
+        }
+    };
+}
+
+/// The body of the test that [`scout!`](crate::scout) makes. `place` says where that test is: it
+/// must be in the executable, and nothing else is asked of it.
+#[doc(hidden)]
+#[inline(never)]
+pub fn serve_in_test(place: &str) {
+    std::hint::black_box(place);
+    if engine::serve_reaper().is_none() && engine::is_helper() {
+        output::result(engine::MARK);
+        let _ = scout();
+    }
+}
+
 /// libtest's exit code of failed tests.
 const FAILED: u8 = 101;
 
-/// Specs that cannot be used, or none at all: no filter makes that a pass, and nothing is started.
-fn unusable(loaded: &Loaded, arguments: &Arguments) -> ExitCode {
+/// Specs that cannot be used, or, as `none` says, none at all: no filter makes that a pass, and nothing is started.
+fn unusable(loaded: &Loaded, none: &str, arguments: &Arguments) -> ExitCode {
     let message = if loaded.problems.is_empty() {
-        "there is no spec under `specs/`: nothing would be checked".to_owned()
+        none.to_owned()
     } else {
         spec::render(&loaded.problems, false)
     };
@@ -127,14 +222,14 @@ fn unusable(loaded: &Loaded, arguments: &Arguments) -> ExitCode {
 
 /// Whether libtest's filters let the trial of that name run.
 #[must_use]
-pub fn is_chosen(arguments: &Arguments, name: &str) -> bool {
+pub(crate) fn is_chosen(arguments: &Arguments, name: &str) -> bool {
     let trial = Trial::test(name, || Ok(()));
     !arguments.is_filtered_out(&trial) && !arguments.is_ignored(&trial)
 }
 
 /// Runs the chosen specs, one trial each.
 #[must_use]
-pub fn run(
+pub(crate) fn run(
     specs: Vec<Spec>,
     options: Options,
     arguments: &Arguments,

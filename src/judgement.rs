@@ -31,6 +31,7 @@ use crate::{
 
 /// What came of holding a spec against an observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Judgement {
     /// What is wrong, worth mending or worth knowing; the most severe first. None is `off`.
     pub findings: Vec<Finding>,
@@ -77,6 +78,7 @@ impl Judgement {
 
 /// One rule, broken at one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// The rule.
     pub rule: Rule,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 /// Something to tell about a spec. Every text is safe to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// Worth a line, in any log: an image is pulled, the machine is overloaded.
     Line(&'a str),

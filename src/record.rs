@@ -25,6 +25,7 @@ use crate::{
 
 /// A whole run.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct RunRecord {
     /// The engine in use; `None` if none answered, or none was needed.
     pub engine: Option<EngineName>,
@@ -61,6 +62,7 @@ impl RunRecord {
 
 /// Where a run was started. Reports are read by whoever knows the repository, not the folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Origin {
     /// The working directory.
     pub folder: PathBuf,
@@ -70,6 +72,7 @@ pub struct Origin {
 
 /// Which engine was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EngineName {
     /// Where it was reached, without credentials.
     pub endpoint: String,
@@ -81,6 +84,7 @@ pub struct EngineName {
 
 /// What became of one spec.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Record {
     /// The spec's name.
     pub name: String,
@@ -125,7 +129,7 @@ pub struct Record {
 impl Record {
     /// A record of `spec` that says no more than that it is inconclusive for `reason`.
     #[must_use]
-    pub fn inconclusive(spec: &Spec, reason: Reason) -> Self {
+    pub(crate) fn inconclusive(spec: &Spec, reason: Reason) -> Self {
         Self {
             name: spec.name.clone(),
             file: spec.source.file.clone(),
@@ -154,7 +158,7 @@ impl Record {
 
     /// Takes over the outcome of a judgement. This alone makes a record pass, and only if nothing
     /// is open and the evidence lacks nothing.
-    pub fn judged(
+    pub(crate) fn judged(
         &mut self,
         spec: &Spec,
         seen: &Observation,
@@ -185,7 +189,7 @@ impl Record {
     ///
     /// A value that the spec itself shows elsewhere (`POSTGRES_USER: postgres`, and the image is
     /// `postgres:17`) stays in the names of processes: there it says nothing of the environment.
-    pub fn hide(&mut self, secrets: &Secrets, spec: &Spec) {
+    pub(crate) fn hide(&mut self, secrets: &Secrets, spec: &Spec) {
         let hide = |text: &mut String| secrets.hide(text);
         self.log.iter_mut().for_each(hide);
         if let Some(reason) = &mut self.reason {
@@ -241,9 +245,10 @@ impl Record {
     }
 }
 
-/// Why a spec is inconclusive. Safe to print: made by [`Foreign`](crate::foreign::Foreign) where
+/// Why a spec is inconclusive. Safe to print: made by the one escaper where
 /// it repeats what others said.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reason {
     /// What could not be done, and its causes.
     pub message: String,
@@ -253,6 +258,7 @@ pub struct Reason {
 
 /// A finding and where its place stands in the spec's file.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LocatedFinding {
     /// The line and column.
     pub location: Location,
@@ -281,6 +287,7 @@ impl Reason {
 
 /// One port in all four views.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LedgerRow {
     /// The port.
     pub port: Port,
@@ -304,6 +311,7 @@ pub struct LedgerRow {
 
 /// Why a port may be open, as the spec writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Allowance {
     /// Why it is open.
     pub why: Option<Untrusted>,
@@ -315,6 +323,7 @@ pub struct Allowance {
 
 /// When what happened, since the start of the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timeline {
     /// When the tables were read for the first time.
     pub from: Duration,
@@ -329,6 +338,7 @@ pub struct Timeline {
 
 /// Something that could not be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeftBehind {
     /// What it is, safe to print.
     pub what: String,
@@ -345,10 +355,7 @@ struct Places<'a> {
 
 impl Places<'_> {
     fn of(&mut self, place: Place) -> &(Location, String) {
-        self.known.entry(place).or_insert_with(|| {
-            let location = self.spec.locate(place);
-            (location, self.spec.line(location.line))
-        })
+        self.known.entry(place).or_insert_with(|| self.spec.line_of(place))
     }
 }
 

@@ -11,6 +11,7 @@ pub use explained::Explained;
 
 /// What a finding is about. See `portlid explain RULE` and the README's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Rule {
     /// A socket that others can reach listens, and no entry allows it.
     UnlistedListener,

@@ -27,7 +27,7 @@ use tokio::sync::{OnceCell, watch};
 
 use self::reasons::{cannot_see, internal, is_deadline, reason};
 use crate::{
-    engine::{Engine, EngineError, Image, PullPolicy, Scene, patience},
+    engine::{Engine, EngineError, Image, Scene, patience},
     judgement::{Verdict, judge},
     look::{Eyes, LookError, Scout, Seen, Sighting},
     observation::Observation,
@@ -38,8 +38,18 @@ use crate::{
     spec::{Scan, Spec, Subject},
 };
 
-/// What the command line says beyond the specs.
+pub use crate::engine::PullPolicy;
+
+/// What is said beyond the specs: the options of the command line.
+///
+/// ```
+/// use portlid::run::{LookFrom, Options};
+///
+/// let mut options = Options::default();
+/// options.look = LookFrom::Scout;
+/// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// The engine's endpoint.
     pub engine: Option<String>,

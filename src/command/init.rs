@@ -10,7 +10,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     left_behind,
-    looking::{Subject, check, exit, exploring, read, run_lines, scalar},
+    looking::{Subject, check, exit, exploring, read, run_lines},
 };
 use crate::{
     cli::{Global, Init},
@@ -19,6 +19,7 @@ use crate::{
     judgement::Verdict,
     output,
     report::{draft::draft, text},
+    spec::scalar,
 };
 
 /// Where the spec will stand if it goes to standard output: paths are relative to its folder.

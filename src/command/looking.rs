@@ -13,7 +13,7 @@ use crate::{
     progress::silent,
     record::RunRecord,
     run::{Options, Session},
-    spec::{self, PublishMode, ReadyWhen, Spec},
+    spec::{self, PublishMode, ReadyWhen, Spec, quoted, scalar},
 };
 
 /// The file that problems of such a spec are told of.
@@ -90,22 +90,6 @@ pub(super) fn run_lines(started: &Started) -> Vec<String> {
         lines.push(format!("tmpfs: {}", list(&started.tmpfs)));
     }
     lines
-}
-
-/// The text as a YAML scalar that reads back as this text, wherever it stands, and in which nothing
-/// is filled in.
-pub(super) fn scalar(text: &str) -> String {
-    let is_plain = !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._/@:+-".contains(&byte))
-        // `true`, `80`, `1e3`, `a:` and the like are no text to YAML.
-        && serde_yaml::from_str::<String>(text).is_ok_and(|read| read == text)
-        && serde_yaml::from_str::<serde_yaml::Value>(text).is_ok_and(|read| read.is_string());
-    if is_plain { text.to_owned() } else { quoted(text) }
-}
-
-/// The same, with quotes in any case: JSON's are YAML's.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text.replace('$', "$$")).to_string()
 }
 
 /// A spec that asks what is there, read from a text like any other.

@@ -35,6 +35,8 @@ use tokio::{io::AsyncWrite, sync::oneshot, time::timeout};
 use super::{
     archive,
     client::{Engine, patience, request},
+    elf,
+    entrance::{Entrance, MARK},
     error::{Cause, EngineError},
     reaper,
     scene::{KILL_AT_ONCE, Made, remove_container, removing},
@@ -117,16 +119,16 @@ impl Engine {
         host: HostConfig,
         note: impl FnOnce(Made),
     ) -> Result<Speech, EngineError> {
-        if !ENABLED.load(Ordering::Relaxed) {
+        let Some(entrance) = Entrance::of_this(ENABLED.load(Ordering::Relaxed)) else {
             return Err(EngineError::Request {
                 what: "start a scout".to_owned(),
-                cause: "this program is not portlid, nor does its `main` call \
-                        `portlid::harness::main()`"
+                cause: "this program is not portlid, its `main` does not call \
+                        `portlid::harness::main()`, and no file of its tests says `portlid::scout!();`"
                     .into(),
             });
-        }
+        };
         reaper::ensure(self).await;
-        let image = self.helper_image().await?;
+        let image = self.helper_image(&entrance).await?;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let (docker, body) = (self.docker.clone(), body(self, &image, host));
         let (done, answer) = oneshot::channel();
@@ -157,7 +159,10 @@ impl Engine {
                 Ok(_) | Err(_) => None,
             })
         });
-        Ok((input, Box::pin(output)))
+        Ok(match entrance {
+            Entrance::Main => (input, Box::pin(output)),
+            Entrance::Test(_) => (input, Box::pin(behind_mark(output))),
+        })
     }
 
     /// Makes the helper a neighbour on a network of the run's.
@@ -207,7 +212,7 @@ impl Engine {
     }
 
     /// Has the engine make the helper's image; returns its tag.
-    async fn helper_image(&self) -> Result<String, EngineError> {
+    async fn helper_image(&self, entrance: &Entrance) -> Result<String, EngineError> {
         let failed = |cause: Cause| EngineError::Request {
             what: "make an image of this executable".to_owned(),
             cause,
@@ -215,7 +220,8 @@ impl Engine {
         self.tell("", "making a scout of this executable");
         let tag = format!("{REPOSITORY}:{}", self.run());
         let (name, labels) = (tag.clone(), self.labels.clone());
-        let packed = tokio::task::spawn_blocking(move || pack(&name, &labels)).await;
+        let arguments = entrance.arguments(ARGUMENT);
+        let packed = tokio::task::spawn_blocking(move || pack(&name, &labels, &arguments)).await;
         let archive = packed.map_err(|it| failed(it.into()))?.map_err(|it| failed(it.into()))?;
         let docker = self.docker.clone();
         let load = async move {
@@ -235,6 +241,24 @@ impl Engine {
         }
         Ok(tag)
     }
+}
+
+/// What is said behind the mark: before it libtest speaks.
+fn behind_mark(said: impl Stream<Item = Bytes> + Send) -> impl Stream<Item = Bytes> + Send {
+    let mut before = Some(Vec::new());
+    said.filter_map(move |bytes| {
+        let Some(seen) = &mut before else { return future::ready(Some(bytes)) };
+        seen.extend_from_slice(&bytes);
+        let mark = MARK.as_bytes();
+        let behind = seen
+            .windows(mark.len())
+            .position(|it| it == mark)
+            .map(|at| Bytes::copy_from_slice(&seen[at + mark.len()..]));
+        if behind.is_some() {
+            before = None;
+        }
+        future::ready(behind)
+    })
 }
 
 /// What every helper is; `host` says what it may do.
@@ -259,7 +283,7 @@ fn body(engine: &Engine, image: &str, host: HostConfig) -> ContainerCreateBody {
 }
 
 /// Packs this executable and its libraries into an image as `docker load` reads it.
-fn pack(tag: &str, labels: &HashMap<String, String>) -> io::Result<Bytes> {
+fn pack(tag: &str, labels: &HashMap<String, String>, arguments: &[String]) -> io::Result<Bytes> {
     let executable = fs::read(std::env::current_exe()?)?;
     let mut files: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
@@ -287,11 +311,12 @@ fn pack(tag: &str, labels: &HashMap<String, String>) -> io::Result<Bytes> {
     }
     let layer = layer.into_inner()?;
     let search: Vec<String> = folders.iter().map(|it| it.display().to_string()).collect();
+    let entrypoint = [&["/portlid".to_owned()], arguments].concat();
     let config = serde_json::json!({
         "architecture": architecture(),
         "os": "linux",
         "config": {
-            "Entrypoint": ["/portlid", ARGUMENT],
+            "Entrypoint": entrypoint,
             "Env": [format!("LD_LIBRARY_PATH={}", search.join(":"))],
             "Labels": labels,
         },
@@ -351,37 +376,32 @@ fn mapped_libraries() -> io::Result<BTreeSet<PathBuf>> {
         .collect())
 }
 
-/// The loader that a 64-bit ELF executable asks for (`PT_INTERP`, see `elf(5)`).
+/// The loader that an executable asks for.
 fn interpreter(executable: &[u8]) -> Option<PathBuf> {
-    const PT_INTERP: u32 = 3;
-    let bytes = |at: usize, count: usize| executable.get(at..at.checked_add(count)?);
-    let word = |at: usize| Some(u64::from_le_bytes(bytes(at, 8)?.try_into().ok()?));
-    let half = |at: usize| Some(u16::from_le_bytes(bytes(at, 2)?.try_into().ok()?));
-    // `\x7fELF`, 64 bits, little-endian: all that this crate is built for.
-    if !executable.starts_with(b"\x7fELF\x02\x01") {
-        return None;
-    }
-    let table = usize::try_from(word(32)?).ok()?;
-    let (size, count) = (usize::from(half(54)?), usize::from(half(56)?));
-    (0..count).find_map(|index| {
-        let at = table.checked_add(index.checked_mul(size)?)?;
-        let kind = u32::from_le_bytes(bytes(at, 4)?.try_into().ok()?);
-        if kind != PT_INTERP {
-            return None;
-        }
-        let start = usize::try_from(word(at.checked_add(8)?)?).ok()?;
-        let length = usize::try_from(word(at.checked_add(32)?)?).ok()?;
-        let text = bytes(start, length)?;
-        let text = std::str::from_utf8(text.strip_suffix(b"\0").unwrap_or(text)).ok()?;
-        Some(PathBuf::from(text))
-    })
+    let segment = elf::segments(executable).find(elf::Segment::is_interpreter)?;
+    let text = std::str::from_utf8(executable.get(segment.range)?.strip_suffix(b"\0")?).ok()?;
+    Some(PathBuf::from(text))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
 
-    use super::{interpreter, mapped_libraries, pack};
+    use bytes::Bytes;
+    use futures_util::{StreamExt, stream};
+
+    use super::{MARK, behind_mark, interpreter, mapped_libraries, pack};
+
+    #[tokio::test]
+    async fn what_is_said_before_the_mark_is_not_the_scouts() {
+        let said = format!("\nrunning 1 test\ntest a::portlid_scout ... {MARK}{{}}\n[]\n");
+        for size in 1..=said.len() {
+            let pieces = said.as_bytes().chunks(size).map(Bytes::copy_from_slice);
+            let pieces: Vec<Bytes> = pieces.collect();
+            let heard: Vec<Bytes> = behind_mark(stream::iter(pieces)).collect().await;
+            assert_eq!(heard.concat(), b"{}\n[]\n", "{size}");
+        }
+    }
 
     #[test]
     fn this_executable_can_be_packed_with_what_it_needs() {
@@ -390,18 +410,7 @@ mod tests {
         let libraries = mapped_libraries().unwrap();
         // A static executable has neither, a dynamic one both.
         assert_eq!(loader.is_some(), !libraries.is_empty(), "{loader:?} {libraries:?}");
-        let archive = pack("portlid-scout:test", &HashMap::new()).unwrap();
+        let archive = pack("portlid-scout:test", &HashMap::new(), &[]).unwrap();
         assert!(archive.len() > executable.len());
-    }
-
-    #[test]
-    fn no_bytes_make_the_reader_of_executables_panic() {
-        for length in 0..200 {
-            let mut bytes = vec![0xff_u8; length];
-            for (byte, magic) in bytes.iter_mut().zip(b"\x7fELF\x02\x01") {
-                *byte = *magic;
-            }
-            assert_eq!(interpreter(&bytes), None);
-        }
     }
 }

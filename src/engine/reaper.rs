@@ -5,8 +5,8 @@
 //! good-bye when all is verified to be gone; then there is nothing to do.
 //!
 //! It is portlid's own executable, started once more with a variable set. Only a program that
-//! answers to that (portlid itself, and tests with [`harness::main`](crate::harness::main)) has
-//! one: any other would run its own `main` a second time.
+//! answers to that (portlid itself, tests with [`harness::main`](crate::harness::main), and those
+//! that say [`scout!`](crate::scout)) has one: any other would run its own `main` a second time.
 
 use std::{
     collections::HashMap,
@@ -32,6 +32,7 @@ use super::{
     archive,
     client::{Engine, open},
     endpoint::Endpoint,
+    entrance::Entrance,
     helper,
     labels::RUN,
     lenient, podman,
@@ -83,16 +84,14 @@ pub(super) async fn ensure(engine: &Engine) {
 }
 
 fn start(engine: &Engine) -> Option<Reaper> {
-    if !ENABLED.load(Ordering::Relaxed) {
-        return None;
-    }
+    let entrance = Entrance::of_this(ENABLED.load(Ordering::Relaxed))?;
     let orders = Orders {
         endpoint: engine.endpoint.clone(),
         run: engine.run().to_owned(),
         service: engine.service.as_ref().map(podman::Service::traces),
     };
     let child = Command::new(std::env::current_exe().ok()?)
-        .arg(ARGUMENT)
+        .args(entrance.arguments(ARGUMENT))
         .env(VARIABLE, serde_json::to_string(&orders).ok()?)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

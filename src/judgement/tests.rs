@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    path::PathBuf,
     time::Duration,
 };
 
@@ -29,7 +28,7 @@ const TODAY: Date = date(2026, 11, 22);
 fn spec(expose: Vec<Entry>) -> Spec {
     Spec {
         name: "web".to_owned(),
-        source: Source { file: PathBuf::from("web.yaml"), text: "image: web\nexpose: []\n".into() },
+        source: Source::new("web.yaml", "image: web\nexpose: []\n"),
         subject: Subject::Image("web".to_owned()),
         platform: None,
         run: Run::default(),

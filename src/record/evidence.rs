@@ -14,6 +14,7 @@ use crate::{
 
 /// What a verdict rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Evidence {
     /// How many times every table was read.
     pub samples: u64,

@@ -6,6 +6,7 @@ use super::Rule;
 
 /// The long story of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Explained {
     /// Why it matters.
     pub why: &'static str,

@@ -12,8 +12,8 @@ use std::{
 use crate::spec::{
     locate::{Location, Step, locate},
     mask::{masked, masked_strictly},
-    model::Source,
     problem::{Excerpt, Problem, Related},
+    source::Source,
 };
 
 /// The most problems of one file that are shown. The rest is counted.
@@ -137,19 +137,20 @@ impl Fault {
     }
 
     fn settle(self, texts: &mut Texts<'_>) -> Problem {
-        let location = self.mark.location();
-        let mut excerpt = texts.excerpt(&self.mark, location);
+        let in_text = self.mark.location();
+        let mut excerpt = texts.excerpt(&self.mark, in_text);
         if self.hides_value {
             excerpt = excerpt.map(Excerpt::hide_behind);
         }
         let also = self.also.map(|(mark, label)| {
-            let location = mark.location();
-            let excerpt = texts.excerpt(&mark, location);
+            let in_text = mark.location();
+            let excerpt = texts.excerpt(&mark, in_text);
+            let location = mark.source.shown(in_text);
             Related { file: mark.source.file.clone(), location, label, excerpt }
         });
         Problem {
             file: self.mark.source.file.clone(),
-            location: Some(location),
+            location: Some(self.mark.source.shown(in_text)),
             message: self.message,
             hint: self.hint,
             count: 1,
@@ -174,7 +175,8 @@ impl Texts<'_> {
             .masked
             .entry(source.file.clone())
             .or_insert_with(|| mask(&source.text, self.secrets));
-        Excerpt::of(text.split('\n').nth(location.line - 1)?, location)
+        let excerpt = Excerpt::of(text.split('\n').nth(location.line - 1)?, location)?;
+        Some(if source.is_built() { excerpt.of_built() } else { excerpt })
     }
 }
 

@@ -14,16 +14,16 @@ use std::{
     env,
     path::{Path, PathBuf},
     rc::Rc,
-    sync::Arc,
 };
 
 use crate::spec::{
     fault::{Fault, Faults, Mark},
     merge::with_defaults,
-    model::{Source, Spec},
+    model::Spec,
     problem::{Problem, shown_path},
     raw::{self, Environment, Node, Value},
     shown::quoted,
+    source::Source,
     validate::{self, Never, Place},
 };
 use folders::{Folders, from_folder_to_root};
@@ -33,6 +33,7 @@ pub(super) const DEFAULTS: &str = "_defaults.yaml";
 
 /// What was read from the named paths.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Loaded {
     /// The specs without a problem, in the order of the paths, and sorted within a folder.
     pub specs: Vec<Spec>,
@@ -63,10 +64,20 @@ pub fn load(paths: &[PathBuf], environment: &dyn Fn(&str) -> Option<String>) -> 
 /// merged under it.
 #[must_use]
 pub fn load_text(name: &str, text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Loaded {
+    read_one(Source::new(name, text), name, environment)
+}
+
+/// The same of a text that is in no file.
+pub(super) fn load_source(source: Source, environment: Environment<'_>) -> Loaded {
+    read_one(source, "spec.yaml", environment)
+}
+
+/// Reads one spec as if it stood in the file `name` of the current directory.
+fn read_one(source: Source, name: &str, environment: Environment<'_>) -> Loaded {
     let current = env::current_dir().and_then(|folder| folder.canonicalize());
     let current = current.unwrap_or_else(|_| PathBuf::from("/"));
     let place = Folders::new(&current).place_of(&current.join(name));
-    let source = Rc::new(Source { file: PathBuf::from(name), text: Arc::from(text) });
+    let source = Rc::new(source);
     let mut faults = Faults::default();
     let spec = raw::parse(&source, environment, &mut faults)
         .and_then(|tree| validate::validate(&tree, &source, &place, &[], &mut faults))

@@ -47,7 +47,7 @@ impl Location {
 
 /// One step of a path into a YAML document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
+pub(super) enum Step {
     /// Into the value of this key.
     Key(String),
     /// To this key itself. Only as the last step.

@@ -3,13 +3,7 @@
 //! Only [`validate`](super::validate) makes one. Every value here is in range, every path lies
 //! within the repository, every name is resolved; nothing is checked again later.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    net::IpAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -17,14 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     rule::{Level, Rule},
     socket::{Bind, Port, PortRange},
-    spec::{
-        locate::{Location, Step, locate},
-        mask::masked,
-    },
+    spec::source::Source,
 };
 
 /// One spec file, understood.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Spec {
     /// The name that trials and reports use; by default the file's stem.
     pub name: String,
@@ -83,51 +75,11 @@ impl Spec {
             Some((index, port))
         })
     }
-
-    /// A line of the spec's file, safe to print: secrets are hidden, and it is cut if it is long.
-    #[must_use]
-    pub fn line(&self, number: usize) -> String {
-        let text = masked(&self.source.text, &HashSet::new());
-        let line = text.lines().nth(number.saturating_sub(1)).unwrap_or_default();
-        crate::foreign::shown(line.trim_end(), 120)
-    }
-
-    /// Where `place` stands in the spec's file.
-    ///
-    /// The file's text is parsed once more for it, so ask only for what is shown.
-    #[must_use]
-    pub fn locate(&self, place: Place) -> Location {
-        let steps: Vec<Step> = match place {
-            Place::Expose => vec![Step::KeyNamed("expose".to_owned())],
-            Place::Entry(index) => vec![Step::Key("expose".to_owned()), Step::Item(index)],
-            Place::Subject => vec![Step::KeyNamed(self.subject.key().to_owned())],
-        };
-        locate(&self.source.text, &steps).unwrap_or(Location::START)
-    }
-}
-
-/// A spec's file.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// The path as it is shown: relative to the working directory where it lies below it.
-    pub file: PathBuf,
-    /// The text that was read.
-    pub text: Arc<str>,
-}
-
-/// A place in a spec that a finding points at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
-    /// The key `expose`.
-    Expose,
-    /// The entry of that index under `expose`.
-    Entry(usize),
-    /// The key that says what is looked at.
-    Subject,
 }
 
 /// What is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Subject {
     /// An image by reference.
     Image(String),
@@ -165,6 +117,7 @@ impl Subject {
 
 /// How an image is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Build {
     /// The context folder, canonical.
     pub context: PathBuf,
@@ -180,6 +133,7 @@ pub struct Build {
 
 /// An operating system, an architecture and a variant: `linux/arm64/v8`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Platform {
     /// `linux`.
     pub os: String,
@@ -201,6 +155,7 @@ impl std::fmt::Display for Platform {
 
 /// How a container is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Run {
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
@@ -256,6 +211,7 @@ impl Default for Run {
 
 /// A bind mount of something in the spec's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Volume {
     /// The canonical path on this machine.
     pub source: PathBuf,
@@ -278,6 +234,7 @@ pub enum PublishMode {
 
 /// One published port: `127.0.0.1:8080:80/tcp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PublishEntry {
     /// The host's address; default 127.0.0.1.
     pub host: IpAddr,
@@ -299,6 +256,7 @@ pub enum Egress {
 
 /// A container that the subject needs.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Companion {
     /// The name by which the subject reaches it.
     pub name: String,
@@ -312,6 +270,7 @@ pub struct Companion {
 
 /// When the look may settle.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Ready {
     /// The condition.
     pub when: ReadyWhen,
@@ -321,6 +280,7 @@ pub struct Ready {
 
 /// The condition of readiness.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub enum ReadyWhen {
     /// The spec states none: every required port has a socket, on whatever address. (For a
     /// companion: it runs.)
@@ -343,6 +303,7 @@ pub enum ReadyWhen {
 
 /// A request whose answer means ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HttpCheck {
     /// The container's port.
     pub port: Port,
@@ -366,6 +327,7 @@ pub enum Scan {
 
 /// One line under `expose`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Entry {
     /// The port or ports.
     pub ports: PortRange,
@@ -428,6 +390,7 @@ pub enum Publish {
 
 /// A protocol that a port can be asked to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Speaks {
     /// HTTP/1.
     Http,

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::spec::{
     fault::Faults,
     merge::with_defaults,
-    model::Source,
     raw,
+    source::Source,
     testing::{environment, read},
     validate::{Place, validate, validate_defaults},
 };
@@ -186,8 +186,7 @@ fn meaning(spec: &Value) -> Option<String> {
 
 /// What a small spec means under these defaults.
 fn meaning_under(defaults: &Value) -> Option<String> {
-    let source =
-        |text: String| Rc::new(Source { file: "web.yaml".into(), text: Arc::from(text.as_str()) });
+    let source = |text: String| Rc::new(Source::new("web.yaml", text));
     let place = Place {
         folder: Path::new("/repository/specs").to_owned(),
         root: Path::new("/repository").to_owned(),

@@ -16,6 +16,7 @@ const LONGEST_LINE: usize = 400;
 
 /// Something wrong with a spec, a defaults file, or a path that was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Problem {
     /// The file, as it is shown.
     pub file: PathBuf,
@@ -76,6 +77,8 @@ pub(super) struct Excerpt {
     line: String,
     /// The bytes of `line` that are meant.
     span: std::ops::Range<usize>,
+    /// Whether no file holds the line.
+    is_built: bool,
 }
 
 impl Excerpt {
@@ -98,7 +101,7 @@ impl Excerpt {
         let start =
             shown.char_indices().nth(location.column - 1).map_or(shown.len(), |(index, _)| index);
         let end = start + length_of_value(&shown, start);
-        Some(Self { line: shown, span: start..end })
+        Some(Self { line: shown, span: start..end, is_built: false })
     }
 
     /// Hides what stands behind the part that is meant.
@@ -108,7 +111,12 @@ impl Excerpt {
             it if it.is_whitespace() || it == ':' => it,
             _ => '*',
         });
-        Self { line: shown.chars().chain(hidden).collect(), span: self.span }
+        Self { line: shown.chars().chain(hidden).collect(), ..self }
+    }
+
+    /// The line is in no file: it says what was asked for by a call.
+    pub(super) fn of_built(self) -> Self {
+        Self { is_built: true, ..self }
     }
 }
 

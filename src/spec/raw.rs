@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use crate::spec::{
     fault::{At, Fault, Faults, Mark},
-    model::Source,
+    source::Source,
 };
 
 /// The largest file that is read, in bytes.

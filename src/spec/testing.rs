@@ -1,13 +1,14 @@
 //! What the tests of this stage and the fuzzer share: read one text as a spec, without any file.
 #![cfg_attr(fuzzing, allow(dead_code, unreachable_pub, reason = "the tests use the rest"))]
 
-use std::{path::Path, rc::Rc, sync::Arc};
+use std::{path::Path, rc::Rc};
 
 use crate::spec::{
     fault::Faults,
-    model::{Place as At, Source, Spec},
+    model::Spec,
     problem::{Problem, render},
     raw,
+    source::{Place as At, Source},
     validate::{Place, validate},
 };
 
@@ -28,7 +29,7 @@ pub(super) fn environment(name: &str) -> Option<String> {
 
 /// Reads `text` as the file `web.yaml`; paths in it are not looked up.
 pub(super) fn read(text: &str) -> Result<Spec, Vec<Problem>> {
-    let source = Rc::new(Source { file: "web.yaml".into(), text: Arc::from(text) });
+    let source = Rc::new(Source::new("web.yaml", text));
     let place = Place {
         folder: Path::new("/repository/specs").to_owned(),
         root: Path::new("/repository").to_owned(),
@@ -41,6 +42,11 @@ pub(super) fn read(text: &str) -> Result<Spec, Vec<Problem>> {
         Some(spec) if faults.is_empty() => Ok(spec),
         _ => Err(faults.settle()),
     }
+}
+
+/// The beginning of a spec that is built in another file, with a problem.
+pub(super) fn elsewhere() -> crate::spec::SpecBuilder {
+    Spec::image("we b")
 }
 
 /// The problems of `text`, each as `LINE:COLUMN MESSAGE`.

@@ -33,9 +33,10 @@ use crate::{
     spec::{
         fault::{Fault, Faults},
         fields::{Fields, duration, map, refuse, text, word},
-        model::{Platform, Ready, Run, Scan, Source, Spec},
+        model::{Platform, Ready, Run, Scan, Spec},
         raw::{Node, Value},
         shown::{nearest, quoted},
+        source::Source,
     },
 };
 

@@ -1,8 +1,13 @@
 //! The library, on a container that a test started with testcontainers.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use portlid::{
+    Spec,
     judgement::Verdict,
     run::{Options, Session},
 };
@@ -49,6 +54,28 @@ fn a_container_of_testcontainers_is_judged() {
     });
 }
 
+#[test]
+fn a_test_that_gives_up_leaves_nothing() {
+    let image = engine::fixture(&["80/tcp"]);
+    let spec = Spec::image(image).command(["tcp:0.0.0.0:80"]).allow(80).watch(minute());
+    let spec = spec.build().unwrap();
+    let test = engine::runtime().spawn(async move { spec.test().await.map(drop) });
+    let begun = Instant::now();
+    let wait_until = |is_there: bool| {
+        while engine::made_by(std::process::id()).is_empty() == is_there {
+            assert!(begun.elapsed() < minute(), "{:?}", engine::made_by(std::process::id()));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    wait_until(true);
+    test.abort();
+    wait_until(false);
+}
+
+fn minute() -> Duration {
+    Duration::from_secs(60)
+}
+
 #[cfg(feature = "testcontainers")]
 #[test]
 fn a_spec_checks_a_container_of_testcontainers_in_one_line() {
@@ -71,8 +98,24 @@ fn a_spec_checks_a_container_of_testcontainers_in_one_line() {
             .map(|it| format!("{} {}", it.finding.level, it.finding.rule))
             .collect();
         assert_eq!(seen, ["note publish-too-wide"], "what testcontainers did is said, and no more");
+        assert!(record.findings[0].finding.help.starts_with("what is published is testcontainers'"));
         let error = spec("[]").check(&container).await.unwrap_err();
         assert!(error.to_string().contains("fail[unlisted-listener]: 80/tcp"), "{error}");
+        // What `?` prints in a test.
+        assert_eq!(format!("{error:?}"), error.to_string());
+
+        // Whoever means the rules about publishing says so.
+        let strict = |expected: &str| {
+            let text = format!(
+                "image: {image}\nexpose: [80/tcp]\nwatch: 300ms\nscan: listed\n\
+                 rules: {{ publish-too-wide: fail }}\nrun: {{ publish: [\"{expected}::80/tcp\"] }}\n"
+            );
+            Spec::from_text(&text).unwrap()
+        };
+        let error = strict("127.0.0.1").check(&container).await.unwrap_err();
+        assert!(error.to_string().contains("fail[publish-too-wide]: 80/tcp"), "{error}");
+        let record = strict("0.0.0.0").check(&container).await.unwrap();
+        assert!(record.findings.is_empty(), "{record:#?}");
         container.rm().await.unwrap();
     });
 }

@@ -18,6 +18,8 @@ mod chaos;
 mod cli;
 /// Images of one static binary, and what the engine holds.
 mod engine;
+/// The package, as somebody else uses it.
+mod external;
 /// A fluent runner of the executable.
 mod harness;
 /// Images that mean harm.

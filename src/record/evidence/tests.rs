@@ -1,6 +1,6 @@
 //! Complete evidence earns a pass; without any one part of it, it does not.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::collections::BTreeMap;
 
 use jiff::civil::date;
 
@@ -17,7 +17,7 @@ const WATCH: Duration = Duration::from_secs(2);
 fn spec(scan: Scan) -> Spec {
     Spec {
         name: "web".to_owned(),
-        source: Source { file: PathBuf::from("web.yaml"), text: Arc::from("expose: []\n") },
+        source: Source::new("web.yaml", "expose: []\n"),
         subject: Subject::Image("web".to_owned()),
         platform: None,
         run: Run::default(),

@@ -3,12 +3,11 @@
 use std::{
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use crate::{
     files,
-    spec::{model::Source, problem::Problem, raw::LARGEST_FILE, validate::reason},
+    spec::{problem::Problem, raw::LARGEST_FILE, source::Source, validate::reason},
 };
 
 /// Reads the file at `path`, which is shown as `shown`.
@@ -42,5 +41,5 @@ pub(super) fn read(path: &Path, shown: PathBuf) -> Result<Source, Box<Problem>> 
     })?;
     // Editors do not show a byte order mark, and no column counts it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    Ok(Source { file: shown, text: Arc::from(text) })
+    Ok(Source::new(shown, text))
 }

@@ -48,6 +48,10 @@ fn group(problem: &Problem) -> Group<'_> {
     let path = escaped(&problem.file.to_string_lossy());
     let mut group = Group::with_title(Level::ERROR.primary_title(problem.message.as_str()));
     group = match (problem.location, &problem.excerpt) {
+        (Some(location), Some(excerpt)) if excerpt.is_built => {
+            let at = Origin::path(path).line(location.line).char_column(location.column);
+            group.element(at).element(Level::NOTE.message(in_words(excerpt)))
+        }
         (Some(location), Some(excerpt)) => {
             group.element(snippet(excerpt, location, path, AnnotationKind::Primary, None))
         }
@@ -59,6 +63,11 @@ fn group(problem: &Problem) -> Group<'_> {
     if let Some(also) = &problem.also {
         let path = escaped(&also.file.to_string_lossy());
         group = match &also.excerpt {
+            Some(excerpt) if excerpt.is_built => {
+                let (Location { line, column }, label) = (also.location, &also.label);
+                let text = format!("{label}: {path}:{line}:{column}, {}", in_words(excerpt));
+                group.element(Level::NOTE.message(text))
+            }
             Some(excerpt) => group.element(snippet(
                 excerpt,
                 also.location,
@@ -75,6 +84,11 @@ fn group(problem: &Problem) -> Group<'_> {
         Some(hint) => group.element(Level::HELP.message(hint.as_str())),
         None => group,
     }
+}
+
+/// What a call asked for, in the words of the spec language: no file holds that line.
+fn in_words(excerpt: &Excerpt) -> String {
+    format!("in a spec's words `{}`", excerpt.line.trim().replace('`', "'"))
 }
 
 fn snippet<'a>(

@@ -16,9 +16,9 @@ use crate::spec::{
     expand::expand,
     fault::{At, Fault, Faults, Mark, Trail},
     locate::{Location, Step},
-    model::Source,
     raw::{Entry, Environment, Node, Text, Value, syntax},
     shown::quoted,
+    source::Source,
 };
 
 /// The deepest nesting of maps and lists.

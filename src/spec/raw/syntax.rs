@@ -8,8 +8,8 @@ use serde::de::{Deserialize, IgnoredAny};
 use crate::spec::{
     fault::{At, Fault, Mark},
     locate::{Location, start_of_document},
-    model::Source,
     shown::{escaped, quoted},
+    source::Source,
 };
 
 /// The parser's time grows with the square of the brackets that are open.

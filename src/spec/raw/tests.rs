@@ -1,17 +1,17 @@
 //! The reader of trees, on good and bad YAML.
 
-use std::{rc::Rc, sync::Arc};
+use std::rc::Rc;
 
 use crate::spec::{
     fault::Faults,
-    model::Source,
     raw::{Value, parse},
+    source::Source,
     testing::{self, check, check_hint, environment},
 };
 
 /// The faults of the tree alone, without those of the spec language.
 fn faults(text: &str) -> Vec<String> {
-    let source = Rc::new(Source { file: "web.yaml".into(), text: Arc::from(text) });
+    let source = Rc::new(Source::new("web.yaml", text));
     let mut faults = Faults::default();
     let tree = parse(&source, &environment, &mut faults);
     assert!(tree.is_some() || !faults.is_empty(), "neither a tree nor a fault for {text:?}");
@@ -108,10 +108,7 @@ fn every_fault_is_reported_once() {
 
 #[test]
 fn variables_never_become_yaml_and_are_not_filled_into_keys() {
-    let source = Rc::new(Source {
-        file: "web.yaml".into(),
-        text: Arc::from("${TAG}: ${TAG}\nport: ${PORT}\n"),
-    });
+    let source = Rc::new(Source::new("web.yaml", "${TAG}: ${TAG}\nport: ${PORT}\n"));
     let tree = parse(&source, &environment, &mut Faults::default()).unwrap();
     let Value::Map(entries) = tree.value else { panic!("{tree:?}") };
     assert_eq!(entries[0].key, "${TAG}");

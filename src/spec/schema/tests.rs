@@ -21,8 +21,8 @@ use crate::{
     rule::Rule,
     spec::{
         fault::Faults,
-        model::Source,
         mutations, raw, services,
+        source::Source,
         testing::{environment, read},
         validate::{CAPABILITIES, LEVELS, Place, validate_defaults},
     },

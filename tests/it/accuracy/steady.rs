@@ -58,7 +58,10 @@ fn a_client_of_the_resolver_does_not_change_the_verdict() {
         let seen = tool.run();
         for name in batch {
             let report = report_of(&seen, name);
-            if report["reason"].as_str().is_some_and(|reason| reason.contains("nobody looked at the tables")) {
+            if report["reason"]
+                .as_str()
+                .is_some_and(|reason| reason.contains("nobody looked at the tables"))
+            {
                 overloaded += 1;
                 continue;
             }

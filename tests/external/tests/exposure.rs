@@ -1,0 +1,5 @@
+//! The whole of a test of the specs under `specs/`.
+
+fn main() -> std::process::ExitCode {
+    portlid::harness::main()
+}
