@@ -76,7 +76,7 @@ fn seen(text: &str) -> Option<Value> {
 
 /// Whether the parser takes a text as defaults.
 fn read_defaults(text: &str) -> Result<(), Vec<String>> {
-    let source = Rc::new(Source { file: "_defaults.yaml".into(), text: Arc::from(text) });
+    let source = Rc::new(Source::new("_defaults.yaml", text));
     let place = Place {
         folder: Path::new("/repository/specs").to_owned(),
         root: Path::new("/repository").to_owned(),
@@ -309,7 +309,7 @@ fn defaults_are_the_defaults() {
     assert!(count >= 25, "only {count}");
     let place = Place { folder: "/".into(), root: "/".into(), looks_up: false };
     for text in ["never: []", "{}"] {
-        let source = Rc::new(Source { file: "_defaults.yaml".into(), text: Arc::from(text) });
+        let source = Rc::new(Source::new("_defaults.yaml", text));
         let mut faults = Faults::default();
         let tree = raw::parse(&source, &environment, &mut faults).unwrap();
         assert!(validate_defaults(&tree, &place, &mut faults).is_empty());
