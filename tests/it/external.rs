@@ -143,6 +143,23 @@ fn the_package_holds_what_builds_it_and_no_more() {
     }
 }
 
+/// What `cargo binstall` asks for is what a release has, and nothing but that.
+#[test]
+fn the_files_of_a_release_can_be_found() {
+    let read = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
+    let (manifest, release) = (read("Cargo.toml"), read(".github/workflows/release.yml"));
+    let url = "pkg-url = \"{ repo }/releases/download/v{ version }/";
+    let asked: BTreeSet<&str> =
+        manifest.split(url).skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let summed = release.lines().find_map(|line| line.split_once("sha256sum ")).unwrap().1;
+    let made: BTreeSet<&str> = summed.split('>').next().unwrap().split_whitespace().collect();
+    assert_eq!(asked, made);
+    for name in asked {
+        let machine = name.strip_prefix("portlid-linux-").unwrap();
+        assert!(manifest.contains(&format!("overrides.{machine}-unknown-linux-gnu]")), "{name}");
+    }
+}
+
 #[test]
 fn its_harness_makes_a_test_of_each_spec() {
     let (code, said) = test("exposure", &["--list"]);
