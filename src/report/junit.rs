@@ -10,7 +10,7 @@ use quick_junit::{
     NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite, XmlString,
 };
 
-use super::words::{from_root, moment, outcome, said, shortly};
+use super::words::{allowance, allowance_of, from_root, moment, outcome, said, shortly};
 use crate::{
     exit::Exit,
     foreign::Foreign,
@@ -140,7 +140,8 @@ fn finding(record: &Record, located: &LocatedFinding) -> TestCase {
         ),
     ];
     let help = format!("help: {}", finding.help);
-    let story = story.into_iter().chain(seen).chain([help]).chain(cis);
+    let allowance = allowance_of(record, located).into_iter().map(entry);
+    let story = story.into_iter().chain(seen).chain([help]).chain(allowance).chain(cis);
     let mut case = if finding.level == Level::Fail {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         status
@@ -159,7 +160,16 @@ fn finding(record: &Record, located: &LocatedFinding) -> TestCase {
 
 /// The case of a port that nothing is said against.
 fn port(row: &LedgerRow) -> TestCase {
-    TestCase::new(xml(row.port), TestCaseStatus::success())
+    let mut case = TestCase::new(xml(row.port), TestCaseStatus::success());
+    let said: Vec<String> = allowance(row).into_iter().map(entry).collect();
+    if !said.is_empty() {
+        case.set_system_out(lines(said));
+    }
+    case
+}
+
+fn entry((key, value): (&str, String)) -> String {
+    format!("{key}: {value}")
 }
 
 fn left_behind(left: &LeftBehind) -> TestCase {

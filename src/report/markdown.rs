@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use super::{
     escape::{Doc, Markdown},
     words::{
-        by_severity, count, findings, from_root, has_passed, headline, outcome, said, shortly,
+        allowance, by_severity, count, findings, from_root, has_passed, headline, outcome, said,
+        shortly,
     },
 };
 use crate::{
@@ -176,8 +177,12 @@ fn table(text: &mut Doc<Markdown>, record: &Record) {
             Some(line) => text.raw("line ").text(line),
             None => text.raw("none"),
         };
-        if let Some(why) = &row.allowance.why {
-            text.raw(": ").text(why.shown(120));
+        for (at, (key, value)) in allowance(row).into_iter().enumerate() {
+            text.raw(if at == 0 { ": " } else { "; " });
+            if key != "why" {
+                text.raw(key).raw(" ");
+            }
+            text.text(shown(&value, 120));
         }
         text.raw(" | ");
         listening(text, &row.listening);

@@ -20,7 +20,7 @@ use self::model::{
 };
 use super::{
     escape::{Doc, SarifText},
-    words::{by_severity, from_root, headline, moment, said},
+    words::{allowance_of, by_severity, from_root, headline, moment, said},
 };
 use crate::{
     foreign::shown,
@@ -97,6 +97,7 @@ fn finding(record: &Record, located: &LocatedFinding, origin: &Origin) -> SarifR
             properties.insert(name, values.join(", "));
         }
     }
+    properties.extend(allowance_of(record, located));
     if !finding.rule.cis().is_empty() {
         properties.insert("cisDockerBenchmark160", finding.rule.cis().join(", "));
     }

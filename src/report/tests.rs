@@ -15,7 +15,7 @@ use super::{
     junit::junit,
     markdown::{COMMENT, markdown},
     sarif::sarif,
-    testing,
+    testing, text,
 };
 use crate::{
     exit::Exit,
@@ -78,6 +78,33 @@ fn each_format_looks_as_it_did() {
         insta::assert_snapshot!("several.html", html(&run));
         insta::assert_snapshot!("several.rules", serde_json::to_string_pretty(&parsed(&sarif(&run))["runs"][0]["tool"]).unwrap());
     });
+}
+
+/// Why a port may be open, who answers for it and until when is told wherever the port is.
+#[test]
+fn what_an_entry_says_is_in_every_report() {
+    let mut record = testing::passing("web");
+    let row = &mut record.ledger[0];
+    row.allowance.until = Some(jiff::civil::date(2027, 1, 31));
+    let expired = testing::finding(Rule::Expired, Some(row.port), "it was allowed");
+    for findings in [vec![], vec![expired]] {
+        let is_found = !findings.is_empty();
+        record.findings = findings;
+        let run = testing::run(vec![record.clone()]);
+        let told = [
+            ("json", json(&run), true),
+            ("junit", junit(&run), true),
+            ("html", html(&run), true),
+            ("markdown", markdown(&run, COMMENT), true),
+            ("sarif", sarif(&run), is_found),
+            ("text", text::story(&record), is_found),
+        ];
+        for (format, text, is_told) in told {
+            for said in ["the shop itself", "team-web", "2027-01-31"] {
+                assert_eq!(text.contains(said), is_told, "{format}: {said}\n{text}");
+            }
+        }
+    }
 }
 
 /// The worst defect there is would be a report that is green where the run is not.

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr, time::Duration};
 
+use super::words::allowance_of;
 use crate::{
     judgement::Verdict,
     observation::{Answer, Owner, Owners, Socket},
@@ -146,7 +147,8 @@ fn subject(port: Option<Port>) -> String {
     port.map(|port| format!("{port}: ")).unwrap_or_default()
 }
 
-fn finding(record: &Record, LocatedFinding { location, line, finding }: &LocatedFinding) -> String {
+fn finding(record: &Record, located: &LocatedFinding) -> String {
+    let LocatedFinding { location, line, finding } = located;
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -164,6 +166,9 @@ fn finding(record: &Record, LocatedFinding { location, line, finding }: &Located
     let _ = writeln!(text, " {margin} |");
     if let Some(first_seen) = finding.first_seen {
         let _ = writeln!(text, " {margin} = seen: {} after the start", shortly(first_seen));
+    }
+    for (key, value) in allowance_of(record, located) {
+        let _ = writeln!(text, " {margin} = {key}: {value}");
     }
     let _ = writeln!(text, " {margin} = help: {}", finding.help);
     if !finding.rule.cis().is_empty() {

@@ -12,7 +12,7 @@ use crate::{
     foreign::Untrusted,
     judgement::Verdict,
     observation::Owner,
-    record::{LocatedFinding, Origin, Record, RunRecord},
+    record::{Allowance, LedgerRow, LocatedFinding, Origin, Record, RunRecord},
     rule::Level,
 };
 
@@ -127,6 +127,27 @@ pub(super) fn known_as(owner: &Owner) -> &Untrusted {
     let is_alike = is_whole && start(own).is_some() && start(own) == start(executable);
     let is_box = matches!(executable.raw(), "busybox" | "toybox");
     if is_alike || is_box { own } else { executable }
+}
+
+/// What the entry of a port says about itself, by the spec's keys; nothing if it says nothing, or
+/// there is none.
+pub(super) fn allowance(row: &LedgerRow) -> Vec<(&'static str, String)> {
+    const LONGEST: usize = 200;
+    let Allowance { why, owner, until } = &row.allowance;
+    let why = why.as_ref().map(|why| ("why", why.shown(LONGEST)));
+    let owner = owner.as_ref().map(|owner| ("owner", owner.shown(LONGEST)));
+    let until = until.map(|day| ("until", day.to_string()));
+    [why, owner, until].into_iter().flatten().collect()
+}
+
+/// The same for the port that a finding is about.
+pub(super) fn allowance_of(
+    record: &Record,
+    located: &LocatedFinding,
+) -> Vec<(&'static str, String)> {
+    let port = located.finding.port;
+    let row = record.ledger.iter().find(|row| Some(row.port) == port);
+    row.map(allowance).unwrap_or_default()
 }
 
 /// A finding's port and message.

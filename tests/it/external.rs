@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
 };
 
 use flate2::read::GzDecoder;
@@ -31,7 +33,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn cargo() -> Command {
-    let mut cargo = Command::new(env!("CARGO"));
+    // Behind the tests beside it, some of which are about time.
+    let mut cargo = Command::new("nice");
+    cargo.args(["-n", "19", env!("CARGO")]);
     // What cargo set for these tests is not meant for another package.
     let own =
         ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"];
@@ -95,19 +99,22 @@ fn external() -> &'static (PathBuf, BTreeSet<String>) {
     })
 }
 
-/// What came of `cargo test --test NAME -- ARGUMENTS`, with the image that the crate asks for.
-fn test(name: &str, arguments: &[&str]) -> (Option<i32>, String) {
+/// `cargo test --test NAME`, with the image that the crate asks for.
+fn cargo_test(name: &str) -> Command {
     let (folder, _) = external();
-    let output = cargo()
+    let mut command = cargo();
+    command
         .args(["test", "--offline", "--quiet", "--test", name, "--target-dir"])
         // Most of what it is made of was compiled for these tests already.
         .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap())
-        .arg("--")
-        .args(arguments)
         .env("PORTLID_FIXTURE", engine::fixture(&["80/tcp"]))
-        .current_dir(folder)
-        .output()
-        .unwrap();
+        .current_dir(folder);
+    command
+}
+
+/// What came of `cargo test --test NAME -- ARGUMENTS`.
+fn test(name: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = cargo_test(name).arg("--").args(arguments).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(said).unwrap())
 }
@@ -140,6 +147,23 @@ fn the_package_holds_what_builds_it_and_no_more() {
             let path = path.strip_prefix(&root).unwrap().to_str().unwrap();
             assert!(names.contains(path), "{name} needs {path}");
         }
+    }
+}
+
+/// What `cargo binstall` asks for is what a release has, and nothing but that.
+#[test]
+fn the_files_of_a_release_can_be_found() {
+    let read = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
+    let (manifest, release) = (read("Cargo.toml"), read(".github/workflows/release.yml"));
+    let url = "pkg-url = \"{ repo }/releases/download/v{ version }/";
+    let asked: BTreeSet<&str> =
+        manifest.split(url).skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let summed = release.lines().find_map(|line| line.split_once("sha256sum ")).unwrap().1;
+    let made: BTreeSet<&str> = summed.split('>').next().unwrap().split_whitespace().collect();
+    assert_eq!(asked, made);
+    for name in asked {
+        let machine = name.strip_prefix("portlid-linux-").unwrap();
+        assert!(manifest.contains(&format!("overrides.{machine}-unknown-linux-gnu]")), "{name}");
     }
 }
 
@@ -199,4 +223,37 @@ fn its_assertions_hold_or_tell_the_whole_story() {
     ] {
         assert!(said.contains(part), "{part:?} is not in:\n{said}");
     }
+}
+
+/// A test with libtest's own `main` has a reaper, too.
+#[test]
+fn its_assertions_leave_nothing_even_if_they_are_killed() {
+    let built = cargo_test("assertion").args(["--no-run", "--message-format=json"]).output();
+    let built = String::from_utf8(built.unwrap().stdout).unwrap();
+    let messages = built.lines().map(|line| serde_json::from_str(line).unwrap());
+    let executable = messages
+        .filter(|message: &serde_json::Value| message["target"]["name"] == "assertion")
+        .find_map(|message| Some(message["executable"].as_str()?.to_owned()))
+        .unwrap();
+    let mut killed = Command::new(executable)
+        .args(["by_a_scout", "--exact"])
+        .env("PORTLID_FIXTURE", engine::fixture(&["80/tcp"]))
+        .current_dir(&external().0)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (pid, begun) = (killed.id(), Instant::now());
+    let wait_until = |is_so: &dyn Fn(&[String]) -> bool| loop {
+        let made = engine::made_by(pid);
+        if is_so(&made) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(120), "{made:?}");
+        thread::sleep(Duration::from_millis(20));
+    };
+    let is_container = |made: &&String| made.starts_with("container");
+    wait_until(&|made| made.iter().filter(is_container).count() == 2);
+    killed.kill().unwrap();
+    wait_until(&|made| made.is_empty());
+    killed.wait().unwrap();
 }
