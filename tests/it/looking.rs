@@ -133,7 +133,7 @@ fn a_drafted_spec_passes() {
     insta::assert_snapshot!(body, @r#"
     image: IMAGE
     run:
-      command: [http:0.0.0.0:80, tcp:0.0.0.0:3000, tcp:127.0.0.1:9229, "log:a$$b"]
+      command: [http:0.0.0.0:80, tcp:0.0.0.0:3000, tcp:127.0.0.1:9229, "log:a$b"]
       env: { OTHER: "${OTHER}", TOKEN: "${TOKEN}" }
     expose:
       - port: 80/tcp
