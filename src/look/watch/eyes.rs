@@ -236,8 +236,16 @@ impl Eyes {
     /// An error that came because the process has ended is reported as that. Until now nobody
     /// looked: that counts as a gap, however it ended.
     pub(super) fn explain(&mut self, error: LookError) -> LookError {
+        let is_missing = match &error {
+            LookError::MissingTable { .. } => true,
+            LookError::Unreadable { cause, .. } => cause.is_missing(),
+            _ => false,
+        };
+        // Only what is missing may be a sign of the end: whatever else was seen stays seen.
+        let ended = matches!(error, LookError::NoProcess { .. })
+            || self.subject.process().has_ended()
+            || is_missing && self.is_ending();
         self.note_glance();
-        let ended = matches!(error, LookError::NoProcess { .. }) || self.is_ending();
         if ended {
             LookError::Gone {
                 pid: self.subject.pid(),
@@ -249,7 +257,7 @@ impl Eyes {
         }
     }
 
-    /// Whether the process has ended, or does in a moment: when it is killed, its first thread may
+    /// Whether the process ends in a moment: when it is killed, its first thread may
     /// have lost everything already while another has not got as far.
     fn is_ending(&self) -> bool {
         const MOMENT: u32 = 20;
