@@ -27,6 +27,8 @@
 //! - [`Eyes`]: who does it, this process or a [`Scout`].
 
 mod addresses;
+#[cfg(feature = "benches")]
+pub(crate) mod bench;
 mod control;
 mod early;
 mod error;
