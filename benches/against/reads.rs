@@ -29,9 +29,14 @@ const SIZES: [(u16, f64); 3] = [(10, 0.001), (1_000, 0.003), (30_000, 0.060)];
 /// How many reads make a turn, so that a turn is longer than a clock's tick.
 const READS: [usize; 3] = [50, 20, 3];
 
-/// A container with so many listeners.
+/// How many sockets one process holds: some engines let a container have no more than 20,000
+/// descriptors.
+const EACH: usize = 15_000;
+
+/// A container with so many listeners; where they are too many for one process, others are in its
+/// network.
 struct Crowd {
-    _container: Foreign,
+    _containers: Vec<Foreign>,
     sockets: usize,
     reads: usize,
     tables: Tables,
@@ -40,16 +45,22 @@ struct Crowd {
 
 impl Crowd {
     fn gather(stage: &Stage, sockets: u16, reads: usize) -> Self {
-        let mut command = vec!["plan".to_owned()];
-        command.extend((1..=sockets).map(|port| format!("tcp:0.0.0.0:{port}")));
-        let command: Vec<&str> = command.iter().map(String::as_str).collect();
-        let descriptors = ResourcesUlimits {
-            name: Some("nofile".to_owned()),
-            soft: Some(100_000),
-            hard: Some(100_000),
-        };
-        let host = HostConfig { ulimits: Some(vec![descriptors]), ..HostConfig::default() };
-        let container = Foreign::start(&stage.image, &command, host);
+        let mut containers: Vec<Foreign> = Vec::new();
+        let steps: Vec<String> = (1..=sockets).map(|port| format!("tcp:0.0.0.0:{port}")).collect();
+        for steps in steps.chunks(EACH) {
+            let steps = steps.iter().map(String::as_str);
+            let command: Vec<&str> = std::iter::once("plan").chain(steps).collect();
+            let most = Some(EACH as i64 + 100);
+            let name = Some("nofile".to_owned());
+            let descriptors = ResourcesUlimits { name, soft: most, hard: most };
+            let host = HostConfig {
+                network_mode: containers.first().map(|first| format!("container:{}", first.id)),
+                ulimits: Some(vec![descriptors]),
+                ..HostConfig::default()
+            };
+            containers.push(Foreign::start(&stage.image, &command, host));
+        }
+        let container = &containers[0];
         let pid = u32::try_from(container.pid()).unwrap();
         let target = Target {
             proc_root: "/proc".into(),
@@ -69,7 +80,7 @@ impl Crowd {
         }
         let paths = Table::ALL.iter().map(|table| format!("/proc/{pid}/{}", table.path()));
         let files = paths.filter_map(|path| File::open(path).ok()).collect();
-        Self { _container: container, sockets, reads, tables, files }
+        Self { _containers: containers, sockets, reads, tables, files }
     }
 
     /// Seconds of one read by portlid.
