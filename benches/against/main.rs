@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 
     let stage = Stage::set();
     let mut rows: Vec<Row> = Vec::new();
-    for group in &groups {
+    for group in groups.iter().filter(|group| **group != 'f') {
         eprintln!("against: {group}");
         rows.extend(match group {
             'a' => starts::one(&stage, pairs),
@@ -74,6 +74,7 @@ fn main() -> ExitCode {
     // Before the jobs, which hold nothing and have a table of their own.
     let all_hold = print(&rows);
     if groups.contains(&'f') {
+        eprintln!("against: f");
         starts::jobs(&stage, pairs);
     }
     if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE }

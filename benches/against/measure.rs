@@ -3,7 +3,7 @@
 //! A child that fails ends the measurement: whatever it took to fail is no figure.
 
 use std::{
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode, Output, Stdio},
     time::Instant,
 };
 
@@ -19,19 +19,27 @@ pub(crate) struct Took {
 
 /// Runs it to its end, which must be a success.
 pub(crate) fn run(command: &mut Command) -> Took {
+    let (took, output) = run_anyhow(command);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        took.stdout,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    took
+}
+
+/// Runs it to its end, whatever comes of it.
+pub(crate) fn run_anyhow(command: &mut Command) -> (Took, Output) {
     let before = cpu(&usage(UsageWho::RUSAGE_CHILDREN));
     let began = Instant::now();
     let output = command.stdin(Stdio::null()).output();
     let seconds = began.elapsed().as_secs_f64();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let cpu = cpu(&usage(UsageWho::RUSAGE_CHILDREN)) - before;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{stdout}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Took { seconds, cpu: cpu(&usage(UsageWho::RUSAGE_CHILDREN)) - before, stdout }
+    (Took { seconds, cpu, stdout }, output)
 }
 
 /// The seconds that a piece of work in this process takes, and its CPU seconds.

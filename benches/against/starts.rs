@@ -18,7 +18,7 @@ use bollard::{
 
 use crate::{
     engine::{docker, runtime},
-    measure::{here, run, take_turns},
+    measure::{here, run, run_anyhow, take_turns},
     stage::{Stage, portlid},
     table::{Allowed, Row, median},
 };
@@ -133,21 +133,36 @@ pub(crate) fn many(stage: &Stage, pairs: usize) -> Vec<Row> {
 }
 
 /// f: how many at a time. Prints a table of its own.
+///
+/// A run may be inconclusive, where so many at a time are too many for the machine: that is what the
+/// table is to show.
 pub(crate) fn jobs(stage: &Stage, pairs: usize) {
     const JOBS: [&str; 5] = ["1", "2", "4", "8", "16"];
-    eprintln!("against: f");
     let folder = stage.specs(SPECS, "0s");
     let mut runs = JOBS.map(|jobs| {
         let folder = folder.path();
-        move || run(&mut portlid(folder, &["test", "specs", "--jobs", jobs])).seconds
+        move || {
+            let mut command = portlid(folder, &["test", "specs", "--jobs", jobs]);
+            let (took, output) = run_anyhow(&mut command);
+            (took.seconds, output.status.success())
+        }
     });
-    let mut contenders: Vec<&mut dyn FnMut() -> f64> = Vec::new();
+    let mut contenders: Vec<&mut dyn FnMut() -> (f64, bool)> = Vec::new();
     for run in &mut runs {
         contenders.push(run);
     }
-    let turns = take_turns(pairs.div_ceil(3), &mut contenders);
+    let rounds = pairs.div_ceil(3);
+    let turns = take_turns(rounds, &mut contenders);
     println!("\n| `--jobs` | {} |", JOBS.join(" | "));
     println!("|---|{}", "---|".repeat(JOBS.len()));
-    let seconds: Vec<String> = turns.iter().map(|of| format!("{:.2} s", median(of))).collect();
-    println!("| {SPECS} specs | {} |", seconds.join(" | "));
+    let cells = |cell: fn(&[(f64, bool)]) -> String| {
+        turns.iter().map(|of| cell(of)).collect::<Vec<_>>().join(" | ")
+    };
+    let seconds = cells(|of| {
+        let seconds: Vec<f64> = of.iter().map(|(seconds, _)| *seconds).collect();
+        format!("{:.2} s", median(&seconds))
+    });
+    let passed = cells(|of| of.iter().filter(|(_, passed)| *passed).count().to_string());
+    println!("| {SPECS} specs | {seconds} |");
+    println!("| runs that passed, of {rounds} | {passed} |");
 }
