@@ -28,6 +28,8 @@
 //! - [`Eyes`]: who does it, this process or a [`Scout`].
 
 mod addresses;
+#[cfg(feature = "benches")]
+pub(crate) mod bench;
 mod control;
 mod diag;
 mod early;
