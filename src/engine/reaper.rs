@@ -102,6 +102,12 @@ fn start(engine: &Engine) -> Option<Reaper> {
 }
 
 impl Engine {
+    /// Does what must be done before anything is made, once: removes what dead runs left behind,
+    /// and starts the run's reaper. Whatever makes something waits for it by itself.
+    pub async fn prepare(&self) {
+        ensure(self).await;
+    }
+
     /// Ends the use of the engine. If everything was removed, and that was verified, the reaper is
     /// let go; else it does what it can.
     pub fn end(mut self, is_clean: bool) {

@@ -26,7 +26,11 @@ impl Session {
             return attach(scene, name).await.map(|(image, running)| (image, running, None));
         }
         let pull = self.options.pull;
-        let image = scene.image(&spec.subject, spec.platform.as_ref(), pull).await?;
+        // What must be done before anything is made takes as long as resolving the image.
+        let engine = scene.engine();
+        let resolving = scene.image(&spec.subject, spec.platform.as_ref(), pull);
+        let ((), image) = tokio::join!(engine.prepare(), resolving);
+        let image = image?;
         notes.of(&image);
         if matches!(spec.ready.when, ReadyWhen::Healthy) && !image.has_health_check {
             return Err(EngineError::Unfit(Unfit::NoHealthCheck).into());
