@@ -23,6 +23,7 @@ use super::{
     client::{Engine, is_missing, patience, request},
     context,
     error::{Cause, EngineError},
+    meter::unending,
     reaper,
     scene::removing,
     sweep::{image_left, remove_image},
@@ -140,7 +141,7 @@ pub(super) async fn noted(
 async fn import(docker: &Docker, file: PathBuf, entry: Entry) -> Result<(), Cause> {
     let body = context::stream(move |builder| send(&file, &entry, builder));
     let options = ImportImageOptionsBuilder::default().quiet(true).build();
-    let mut answers = Box::pin(docker.import_image_stream(options, body, None));
+    let mut answers = unending(docker.import_image_stream(options, body, None));
     loop {
         match timeout(STALLS, answers.next()).await {
             Ok(Some(Ok(_))) => {}
