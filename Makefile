@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` shows what portlid does, `make test` checks this repository.
-.PHONY: help demo test engine chaos accuracy steady matrix fuzz
+.PHONY: help demo test engine chaos accuracy steady matrix fuzz bench
 .DEFAULT_GOAL := help
 
 help: ## List these targets
@@ -40,6 +40,10 @@ fuzz: ## Feed rubbish to every parser, each for T seconds (default 60); needs `c
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$$target" "fuzz/target/found/$$target" "fuzz/corpus/$$target" \
 			-- -max_total_time=$(or $(T),60) -max_len=16384 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 || exit 1; \
 	done
+
+# One row of it or more: make bench ROWS=a,c N=5
+bench: ## Measure portlid beside what else one could use, and print a table (N=15, ROWS=abcdefg)
+	@PORTLID_BENCH_ROWS=$(ROWS) PORTLID_BENCH_N=$(N) .ci/bench
 
 engine: ## Make sure of a container engine and the base image, and nothing else
 	@.ci/base-image

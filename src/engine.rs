@@ -26,6 +26,7 @@ pub(crate) mod fuzz;
 mod helper;
 mod image;
 mod inspect;
+mod known;
 mod labels;
 mod lenient;
 mod meter;

@@ -6,6 +6,6 @@
 pub use crate::{
     attestation::fuzz::statement,
     engine::fuzz::{archive, build_context, docker_config},
-    look::fuzz::{answer, process_files, scout_line, table},
+    look::fuzz::{answer, diag, process_files, scout_line, table},
     spec::testing::fuzz as spec,
 };

@@ -246,6 +246,14 @@ pub(crate) fn run(
     }
     if runtime.is_some() || arguments.list {
         let handle = runtime.as_ref().map(|runtime| runtime.handle().clone());
+        if let Some(handle) = &handle {
+            let chosen = specs.iter().filter(|spec| is_chosen(arguments, &spec.name));
+            let (session, chosen) = (Arc::clone(&session), chosen.cloned().collect::<Vec<_>>());
+            // One alone fetches its images itself, in its turn.
+            if chosen.len() > 1 {
+                handle.spawn(async move { session.fetch(&chosen).await });
+            }
+        }
         let trials = specs
             .into_iter()
             .map(|spec| {

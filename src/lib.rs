@@ -169,6 +169,9 @@ pub mod run;
 #[cfg(feature = "testcontainers")]
 pub mod testcontainers;
 
+#[cfg(feature = "benches")]
+#[doc(hidden)]
+pub mod benching;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -16,6 +16,7 @@
 //! - `process`: one process under `/proc`, held fast, so that it cannot be mistaken.
 //! - `owners`: who holds a socket.
 //! - `addresses`: which addresses a namespace has. Pure.
+//! - `diag`: the same sockets from the kernel's other account, where it can be asked. Cheap.
 //! - `glance`: counters that tell cheaply when a socket has come or gone.
 //! - `early`: finds the process while the engine still starts the container.
 //! - [`watch`](Watch): reads the tables again and again, and adds up what was seen.
@@ -27,7 +28,10 @@
 //! - [`Eyes`]: who does it, this process or a [`Scout`].
 
 mod addresses;
+#[cfg(feature = "benches")]
+pub(crate) mod bench;
 mod control;
+mod diag;
 mod early;
 mod error;
 mod eyes;

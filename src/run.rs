@@ -5,6 +5,7 @@
 
 mod alone;
 mod asking;
+mod fetch;
 mod observe;
 mod readiness;
 mod reasons;

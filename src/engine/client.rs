@@ -22,7 +22,7 @@ use super::{
     endpoint::{Endpoint, Environment, Found},
     error::{Cause, EngineError},
     helper::Helper,
-    image::Image,
+    known::Images,
     labels::Maker,
     podman, reaper,
     scene::Made,
@@ -71,7 +71,7 @@ pub struct Engine {
     /// What must not be shown.
     pub(super) secrets: Arc<Secrets>,
     /// Images that were resolved, so that two specs of one image pull or build it once.
-    pub(super) images: Mutex<HashMap<String, Arc<OnceCell<Image>>>>,
+    pub(super) images: Images,
     pub(super) reaper: OnceCell<Option<reaper::Reaper>>,
     /// What this run found of dead ones, once it has looked.
     pub(super) swept: OnceCell<sweep::Swept>,
@@ -182,7 +182,7 @@ impl Engine {
             maker,
             progress,
             secrets,
-            images: Mutex::default(),
+            images: Images::default(),
             reaper: OnceCell::new(),
             swept: OnceCell::new(),
             helper: Mutex::default(),

@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -82,14 +81,14 @@ impl Scene<'_> {
         policy: PullPolicy,
     ) -> Result<Image, EngineError> {
         let engine = self.engine();
-        let key = format!("{subject:?} {platform:?}");
-        let cell = match engine.images.lock() {
-            Ok(mut images) => Arc::clone(images.entry(key).or_default()),
-            Err(poisoned) => Arc::clone(poisoned.into_inner().entry(key).or_default()),
-        };
+        let known = engine.images.of(subject, platform);
         let spec = self.spec();
-        let image = cell
+        let image = known
+            .image
             .get_or_try_init(|| async {
+                if let Some(error) = known.failure() {
+                    return Err(error);
+                }
                 match subject {
                     Subject::Image(reference) => {
                         engine.pulled(spec, reference, platform, policy).await
@@ -150,7 +149,7 @@ impl Engine {
         }
     }
 
-    async fn pulled(
+    pub(super) async fn pulled(
         &self,
         spec: &str,
         reference: &str,

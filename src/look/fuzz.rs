@@ -33,6 +33,23 @@ pub fn table(bytes: &[u8]) {
     }
 }
 
+/// The kernel's answers about sockets. The first bytes choose the table and the question's number.
+pub fn diag(bytes: &[u8]) {
+    let Some(([choice, sequence @ ..], answer)) = bytes.split_first_chunk::<5>() else { return };
+    let table = Table::ALL[usize::from(*choice) % Table::ALL.len()];
+    let sequence = u32::from_ne_bytes(*sequence);
+    let mut rows = 0;
+    let told = super::diag::parse(table, sequence, answer, |row| {
+        assert_eq!(row.table, table);
+        rows += 1;
+    });
+    if told.is_ok() {
+        // A socket takes 88 bytes, and an end 20.
+        assert!(rows * 88 <= answer.len(), "a socket was made up");
+        assert!(!answer.is_empty(), "nothing was taken for an answer");
+    }
+}
+
 /// The small files of a process's folder, and the names of its links.
 pub fn process_files(bytes: &[u8]) {
     const ID: &str = "0123456789abcdef";

@@ -6,6 +6,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::AsFd,
     time::Duration,
 };
 
@@ -32,18 +33,19 @@ pub async fn ask_inside(target: Target, port: Port, wanted: Speaks, within: Dura
     }
 }
 
-fn enter_and_ask(target: &Target, port: Port, wanted: Speaks, within: Duration) -> Option<Spoken> {
-    let subject = Subject::open(&target.proc_root, target.pid, &target.container).ok()?;
+/// Moves this thread into the subject's network namespace, for good. `None` if it may not.
+pub(super) fn enter(subject: &Subject) -> Option<()> {
     let namespace = subject.process().file("ns/net").ok()?;
     let opened = rustix::fs::fstat(&namespace).ok()?.st_ino;
     if opened != subject.netns() {
         return None;
     }
-    move_into_link_name_space(
-        std::os::fd::AsFd::as_fd(&namespace),
-        Some(LinkNameSpaceType::Network),
-    )
-    .ok()?;
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).ok()
+}
+
+fn enter_and_ask(target: &Target, port: Port, wanted: Speaks, within: Duration) -> Option<Spoken> {
+    let subject = Subject::open(&target.proc_root, target.pid, &target.container).ok()?;
+    enter(&subject)?;
     // Sockets belong to the namespace of the thread that makes them, so the runtime stays on it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     Some(runtime.block_on(ask(&LOOPBACK, port, Some(wanted), within)))

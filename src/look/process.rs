@@ -12,7 +12,6 @@ pub(super) mod life;
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::{Read, Seek, SeekFrom},
     net::IpAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
@@ -26,14 +25,10 @@ use serde::{Deserialize, Serialize};
 
 use self::life::{FILE, Life, parse_life, runs, text_at};
 pub(super) mod identity;
+mod reading;
 
 use self::identity::identify;
-use super::{
-    addresses,
-    error::LookError,
-    glance::Glance,
-    tables::{self, Row, Table},
-};
+use super::{addresses, error::LookError, tables::Table};
 
 /// A process's folder under a `/proc`, open.
 #[derive(Debug)]
@@ -358,101 +353,6 @@ impl Subject {
         }
         Ok(all)
     }
-
-    /// Reads the counters into `glance`; `false` if they say nothing.
-    pub(super) fn glance(&mut self, glance: &mut Glance) -> bool {
-        glance.clear();
-        let mut any = false;
-        for file in &mut self.open_counters {
-            self.buffer.clear();
-            if file.seek(SeekFrom::Start(0)).is_err()
-                || file.read_to_end(&mut self.buffer).is_err()
-                || !glance.add(&self.buffer)
-            {
-                return false;
-            }
-            any = true;
-        }
-        any
-    }
-
-    /// Reads every table once and calls `each` for every socket.
-    ///
-    /// # Errors
-    ///
-    /// If a table is missing that this kernel must have, or cannot be read whole. Some rows may
-    /// have been reported by then.
-    pub(super) fn read_tables(
-        &mut self,
-        mut each: impl FnMut(Row),
-    ) -> Result<[TableState; Table::ALL.len()], LookError> {
-        let mut states = [TableState::Read; Table::ALL.len()];
-        for (index, table) in Table::ALL.into_iter().enumerate() {
-            if !self.load(index, table)? {
-                states[index] = TableState::NotInKernel;
-                continue;
-            }
-            tables::read(table, &self.buffer, &mut each)?;
-        }
-        Ok(states)
-    }
-
-    /// Reads a table's text into the buffer; `false` if the kernel does not have the table.
-    ///
-    /// The file stays open and is read again from its start, which spares the kernel the way
-    /// through the folders. That it is still the right namespace's is checked with every sample.
-    fn load(&mut self, index: usize, table: Table) -> Result<bool, LookError> {
-        let unreadable = |cause: super::error::Cause| {
-            LookError::unreadable(self.process.shown(table.path()), cause)
-        };
-        let slot = &mut self.open_tables[index];
-        let file = match slot {
-            Some(file) => {
-                file.seek(SeekFrom::Start(0)).map_err(|error| unreadable(error.into()))?;
-                file
-            }
-            None => match self.process.file(table.path()) {
-                Ok(file) => slot.insert(file),
-                Err(Errno::NOENT | Errno::SRCH) => {
-                    return absent(&self.process, table).map(|()| false);
-                }
-                Err(errno) => return Err(unreadable(errno.into())),
-            },
-        };
-        self.buffer.clear();
-        file.read_to_end(&mut self.buffer).map_err(|error| unreadable(error.into()))?;
-        Ok(true)
-    }
-}
-
-/// Judges a table's absence: fine if the kernel lacks the protocol, an error otherwise.
-fn absent(process: &Process, table: Table) -> Result<(), LookError> {
-    if process.has_ended() {
-        return Err(LookError::NoProcess { pid: process.pid() });
-    }
-    // Namespaces of one kernel have the same tables: what the looker has cannot be missing there.
-    let looker = process.path.with_file_name("self");
-    if looker.join(table.path()).exists() {
-        return Err(LookError::MissingTable { table });
-    }
-    if !table.is_essential() {
-        // A kernel with the protocol has both families' tables, or that of IPv4 alone.
-        let twin = if table == Table::Udplite { Some(Table::Udplite6) } else { None };
-        return match twin {
-            Some(twin) if process.file(twin.path()).is_ok() => {
-                Err(LookError::MissingTable { table })
-            }
-            _ => Ok(()),
-        };
-    }
-    // `if_inet6` is there wherever IPv6 is, even if it is switched off by sysctl.
-    let has_ipv6 = ["net/if_inet6", "net/tcp6", "net/udp6", "net/raw6"]
-        .iter()
-        .any(|file| process.file(file).is_ok());
-    if table.is_ipv6() && !has_ipv6 {
-        return Ok(());
-    }
-    Err(LookError::MissingTable { table })
 }
 
 /// The thread's priority, as nice(2) counts: it needs little, but that little at once.

@@ -131,7 +131,7 @@ pub struct Row {
 }
 
 /// `TCP_LISTEN` of `include/net/tcp_states.h`; `SCTP_SS_LISTENING` is the same number.
-const LISTEN: u8 = 10;
+pub(super) const LISTEN: u8 = 10;
 /// `IPPROTO_RAW`: such a socket sends and never receives, see raw(7).
 const IPPROTO_RAW: u16 = 255;
 

@@ -1,8 +1,9 @@
 //! Watching a container's sockets: a thread of its own reads the tables again and again.
 //!
-//! It glances at cheap counters every 10 ms. As soon as they change the tables are read, and without
-//! a change every 50 ms. Anything seen once counts. An error is final: whoever asks from then on gets
-//! it, and what had been seen before it. Nothing is ever read from the container's files, and nothing is sent to it.
+//! It glances at cheap counters every 10 ms, or 20 ms once nothing changed for a while. As soon as
+//! they change the sockets are read, and without a change every 100 ms. Anything seen once counts.
+//! An error is final: whoever asks from then on gets it, and what had been seen before it. Nothing
+//! is ever read from the container's files, and nothing is sent to it.
 
 mod clerk;
 mod ending;
@@ -40,7 +41,7 @@ pub struct Sighting {
     /// Ports that had a socket and had none in two samples of the watch phase that follow each
     /// other: when that was first noticed, since the start of the container.
     pub lost: BTreeMap<Port, Duration>,
-    /// How many times all tables were read.
+    /// How many times all tables were read, or the kernel asked for what stands in them.
     pub samples: u32,
     /// How many times, besides, the counters said that nothing had changed.
     pub glances: u32,
@@ -262,6 +263,8 @@ fn watching(mut eyes: Eyes, orders: &mpsc::Receiver<Command>, publish: &watch::S
                     status.listening.clear();
                     status.ended = Some(error.clone());
                 });
+                // It would keep the namespace of a container that is gone.
+                (eyes.diag, eyes.accounts_agree) = (None, false);
                 failed = Some(error);
             }
         }

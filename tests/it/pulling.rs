@@ -232,6 +232,49 @@ fn the_asked_platform_is_picked_from_an_index() {
     assert!(reason.contains("linux/s390x"), "{reason}");
 }
 
+/// While the first spec is looked at, one at a time, the image of the next comes.
+#[test]
+fn images_are_fetched_before_their_turn() {
+    let registry = Registry::start();
+    registry.push("web:1", "1", "");
+    let next = format!("image: {}\n{OPEN}", registry.reference("web:1"));
+    let tool = Tool::subject(&[], &["tcp:0.0.0.0:80"], "expose: [80/tcp]\nwatch: 30s")
+        .file("specs/then.yaml", &next)
+        .args(&["--jobs", "1"]);
+    let began = Instant::now();
+    let child = tool.spawn();
+    while !registry.requests().iter().any(|it| it.contains("/blobs/")) {
+        // The watch alone takes longer.
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", registry.requests());
+        sleep(Duration::from_millis(20));
+    }
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(tool.collect(child).code, Some(130));
+}
+
+/// Who says no beforehand is not asked again in the spec's turn.
+#[test]
+fn a_pull_that_fails_is_not_tried_twice() {
+    let registry = Registry::start();
+    registry.fail(Some(Fault::TooManyRequests));
+    let missing = registry.reference("web:1");
+    gate(&missing).run().is_inconclusive(&format!("cannot pull image `{missing}`"));
+    let alone = registry.requests().len();
+
+    let seen = Tool::subject(&[], &["tcp:0.0.0.0:80"], "expose: [80/tcp]")
+        .file("specs/then.yaml", &format!("image: {missing}\n{OPEN}"))
+        .args(&["--jobs", "1"])
+        .run();
+    assert_eq!(seen.code, Some(3), "{seen}");
+    let specs = seen.json.as_ref().unwrap()["specs"].as_array().unwrap();
+    let verdicts: Vec<_> = specs.iter().map(|spec| spec["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["pass", "inconclusive"], "{seen}");
+    let reason = specs[1]["reason"].as_str().unwrap();
+    assert!(reason.contains("toomanyrequests"), "{reason}");
+    assert_eq!(registry.requests().len(), 2 * alone);
+}
+
 #[test]
 fn a_signal_ends_a_pull_that_stalls() {
     let registry = Registry::start();

@@ -32,7 +32,7 @@ fn without_tests(text: &str) -> &str {
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "benches"] {
         for (path, text) in sources(folder) {
             assert!(text.starts_with("//! "), "{} has no header", path.display());
         }
@@ -41,7 +41,7 @@ fn every_file_says_what_it_is_for() {
 
 #[test]
 fn files_are_short() {
-    for (path, text) in sources("src") {
+    for (path, text) in sources("src").into_iter().chain(sources("benches")) {
         let lines = without_tests(&text).lines().count();
         let is_test = path.ends_with("tests.rs");
         assert!(is_test || lines <= 500, "{} has {lines} lines", path.display());

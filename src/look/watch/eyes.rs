@@ -17,6 +17,7 @@ use super::{
 };
 use crate::look::{
     Target,
+    diag::Diag,
     error::LookError,
     glance::Glance,
     owners::census,
@@ -27,12 +28,16 @@ use crate::look::{
 /// How often the namespace is glanced at: often enough that a listener of a few hundredths of a
 /// second is seen.
 pub(super) const GLANCE: Duration = Duration::from_millis(10);
+/// The same once nothing has changed for a while: most listeners come and go while a program starts.
+const QUIET: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(20));
 /// How long reading the tables may be put off while a glance says that something has changed.
 const CHANGED: (Duration, Duration) = (GLANCE, Duration::from_millis(50));
 /// How long it is put off while every glance says that nothing has. Whatever listens for longer
 /// than that is seen even if the counters are of no use: two sockets that change places leave them
 /// as they were.
-const UNCHANGED: Duration = Duration::from_millis(50);
+const UNCHANGED: Duration = Duration::from_millis(100);
+/// How often the tables themselves are read where the kernel can be asked for less.
+const WHOLLY: Duration = Duration::from_secs(2);
 /// How many times as long as it took the thread rests after reading because of a change, within
 /// those limits.
 const RESTS_IF_CHANGED: u32 = 9;
@@ -53,7 +58,15 @@ pub(super) struct Eyes {
     pub(super) rows: [u64; Table::ALL.len()],
     /// The sockets of the latest sample; kept to spare an allocation.
     pub(super) accepting: Vec<Accepting>,
+    /// What asks the kernel for less than whole tables; `None` where that cannot be.
+    pub(super) diag: Option<Diag>,
+    /// Whether that was found to say the same as the tables, the last time they were compared.
+    pub(super) accounts_agree: bool,
     pub(super) last_sample: Instant,
+    /// When there was last a reason to read sooner.
+    pub(super) last_change: Instant,
+    /// When the tables themselves were read.
+    pub(super) last_whole: Instant,
     pub(super) last_glance: Instant,
     /// The counters before the latest sample; `None` if they changed while it was taken, or if
     /// there are none.
@@ -85,14 +98,17 @@ impl Eyes {
         subject.require_own_namespace(&target.proc_root)?;
         Ok(Self {
             proc_root: target.proc_root.clone(),
-            subject,
             started: now.checked_sub(target.age).unwrap_or(now),
             began: target.age,
             ledger: Ledger::default(),
             tables: BTreeMap::new(),
             rows: [0; Table::ALL.len()],
             accepting: Vec::new(),
+            diag: Diag::enter(&subject),
+            accounts_agree: false,
             last_sample: now,
+            last_change: now,
+            last_whole: now,
             last_glance: now,
             settled: None,
             glance: Glance::default(),
@@ -106,18 +122,21 @@ impl Eyes {
             next_census: now,
             seeks_owners: true,
             clerk: None,
+            subject,
         })
     }
 
     /// How long to sleep now.
     pub(super) fn rest(&self) -> Duration {
-        GLANCE.saturating_sub(self.last_glance.elapsed())
+        let pace = if self.last_change.elapsed() < QUIET.0 { GLANCE } else { QUIET.1 };
+        pace.saturating_sub(self.last_glance.elapsed())
     }
 
     /// Reads the tables if it is time, or if the counters say that something has changed.
     pub(super) fn glance_or_sample(&mut self) -> Result<(), LookError> {
         let changed = self.has_changed();
         let due = if changed {
+            self.last_change = Instant::now();
             (self.cost * RESTS_IF_CHANGED).clamp(CHANGED.0, CHANGED.1)
         } else {
             UNCHANGED
@@ -154,7 +173,8 @@ impl Eyes {
     }
 
     pub(super) fn sample(&mut self) -> Result<(), LookError> {
-        self.read_or_explain()?;
+        let is_whole = !self.accounts_agree || self.last_whole.elapsed() >= WHOLLY;
+        self.read(is_whole).map_err(|error| self.explain(error))?;
         if let Some(found) = self.clerk.as_mut().and_then(Clerk::found) {
             self.take_in(&found);
         }
@@ -170,8 +190,9 @@ impl Eyes {
         Ok(())
     }
 
-    /// Reads all tables, between two checks that the process is there and in its namespace.
-    pub(super) fn read(&mut self) -> Result<(), LookError> {
+    /// Reads all tables, between two checks that the process is there and in its namespace; if not
+    /// wholly, what can be asked for at less cost is.
+    fn read(&mut self, is_whole: bool) -> Result<(), LookError> {
         let began = Instant::now();
         self.last_sample = began;
         self.note_glance();
@@ -180,15 +201,10 @@ impl Eyes {
         self.accepting.clear();
         let (accepting, rows) = (&mut self.accepting, &mut self.rows);
         rows.fill(0);
-        let states = self.subject.read_tables(|row| {
+        let diag = if is_whole { None } else { self.diag.as_mut() };
+        let states = self.subject.read_with(diag, |row| {
             rows[row.table as usize] += 1;
-            if row.accepts() {
-                accepting.push(Accepting {
-                    port: row.bound_to(),
-                    address: row.local,
-                    inode: row.inode,
-                });
-            }
+            accepting.extend(Accepting::of(&row));
         })?;
         self.subject.check()?;
         for (table, state) in Table::ALL.into_iter().zip(states) {
@@ -204,9 +220,31 @@ impl Eyes {
         let has_counters = self.tables.get(&Table::Sctp) == Some(&TableState::NotInKernel);
         let after = self.subject.glance(&mut self.glance).then_some(&self.glance);
         self.settled = before.filter(|before| has_counters && Some(before) == after);
-        self.cost = began.elapsed();
+        if is_whole {
+            self.last_whole = began;
+            self.compare_accounts();
+        }
+        if !is_whole || !self.accounts_agree {
+            self.cost = began.elapsed();
+        }
         self.ledger.note(self.started.elapsed(), &self.accepting);
         Ok(())
+    }
+
+    /// Holds the kernel's two accounts against each other, if nothing changed meanwhile. Until they
+    /// agree only the tables are believed.
+    fn compare_accounts(&mut self) {
+        let (Some(diag), Some(settled)) = (&mut self.diag, &self.settled) else { return };
+        let mut told = Vec::new();
+        let all = self.subject.read_with(Some(diag), |row| told.extend(Accepting::of(&row)));
+        let unchanged = self.subject.glance(&mut self.glance) && self.glance == *settled;
+        if !unchanged {
+            return;
+        }
+        told.sort_unstable();
+        let mut listed = self.accepting.clone();
+        listed.sort_unstable();
+        self.accounts_agree = all.is_ok() && told == listed;
     }
 
     pub(super) fn look_up(&mut self, inodes: &BTreeSet<u64>) {
@@ -229,8 +267,9 @@ impl Eyes {
         self.next_census = Instant::now() + found.took * RESTS_AFTER_CENSUS;
     }
 
+    /// Reads the tables themselves.
     pub(super) fn read_or_explain(&mut self) -> Result<(), LookError> {
-        self.read().map_err(|error| self.explain(error))
+        self.read(true).map_err(|error| self.explain(error))
     }
 
     /// An error that came because the process has ended is reported as that. Until now nobody

@@ -8,19 +8,26 @@ use std::{
     time::Duration,
 };
 
-use super::super::owners::Census;
+use super::super::{owners::Census, tables::Row};
 use crate::{
     observation::{Owner, Owners, Socket},
     socket::Port,
 };
 
 /// A socket of one sample that accepts traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Accepting {
     pub(super) port: Port,
     pub(super) address: IpAddr,
     /// 0 if no process can hold it.
     pub(super) inode: u64,
+}
+
+impl Accepting {
+    /// The socket of a row, if it accepts traffic.
+    pub(super) fn of(row: &Row) -> Option<Self> {
+        row.accepts().then(|| Self { port: row.bound_to(), address: row.local, inode: row.inode })
+    }
 }
 
 /// How many complete searches must find no holder before a socket counts as held by nobody of the

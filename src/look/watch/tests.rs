@@ -9,7 +9,10 @@ use std::{
 
 use super::*;
 use crate::{
-    look::fixture::{FakeProc, listener},
+    look::{
+        diag::Diag,
+        fixture::{FakeProc, listener},
+    },
     observation::Owners,
 };
 
@@ -287,6 +290,49 @@ fn a_real_namespace_is_watched() {
     }
     assert!(sighting.lost.contains_key(&Port::tcp(4001)), "{:?}", sighting.lost);
     assert!(sighting.lost.contains_key(&Port::tcp(4004)), "{:?}", sighting.lost);
+}
+
+/// Where this process may enter the namespace, whole tables are read now and then only; what
+/// comes and goes between is seen all the same, with its owner.
+#[test]
+fn a_namespace_that_can_be_entered_is_watched_at_less_cost() {
+    let mut namespace = Namespace::new();
+    namespace.tell("open");
+    let mut eyes = Eyes::open(&namespace.target()).unwrap();
+    eyes.seeks_owners = false;
+    // Another process's socket may come or go meanwhile, which the counters do not show.
+    let agreed = (0..20).any(|_| {
+        eyes.sample().unwrap();
+        eyes.accounts_agree
+    });
+    let may_enter = rustix::process::geteuid().is_root();
+    assert_eq!((agreed, eyes.diag.is_some()), (may_enter, may_enter));
+    let whole = eyes.last_whole;
+    eyes.sample().unwrap();
+    assert_eq!(eyes.last_whole == whole, may_enter, "a sample at less cost");
+    namespace.tell("close");
+    eyes.sample().unwrap();
+    assert!(eyes.ledger.listening().is_empty());
+    assert_eq!(eyes.ledger.sockets().len(), 3);
+    eyes.finish().unwrap();
+    assert!(eyes.last_whole > whole, "the last is a whole one");
+}
+
+/// An account that says something else than the tables is not believed.
+#[test]
+fn accounts_that_differ_are_not_believed() {
+    let namespace = Namespace::new();
+    let mut other = Namespace::new();
+    other.tell("open");
+    let mut eyes = Eyes::open(&namespace.target()).unwrap();
+    // The other namespace's: an account that sees less, or more.
+    eyes.diag = Diag::enter(&Eyes::open(&other.target()).unwrap().subject);
+    assert_eq!(eyes.diag.is_some(), rustix::process::geteuid().is_root());
+    for _ in 0..20 {
+        eyes.sample().unwrap();
+        assert!(!eyes.accounts_agree);
+    }
+    assert!(eyes.ledger.sockets().is_empty());
 }
 
 /// The process ends in the middle: whoever waits is told, and what was seen is there.
