@@ -199,9 +199,12 @@ pub struct Test {
     /// How many specs to run at once.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
-    /// Check one part of the specs, as nextest splits them: hash:K/N or slice:K/N.
+    /// Check one part of the specs: hash:K/N or slice:K/N, as nextest splits tests, or timings:K/N.
     #[arg(long, value_name = "PART", value_parser = partition)]
     pub partition: Option<Partition>,
+    /// A JSON report of an earlier run, for timings:K/N. Repeatable; all parts must be given the same.
+    #[arg(long, value_name = "FILE", requires = "partition")]
+    pub timings: Vec<PathBuf>,
     /// List the specs and start nothing.
     #[arg(long)]
     pub list: bool,

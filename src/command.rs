@@ -9,6 +9,7 @@ mod init;
 mod look;
 mod looking;
 mod man;
+mod part;
 mod refused;
 mod reports;
 mod schema;

@@ -5,7 +5,8 @@
 //!
 //! # Invariants
 //!
-//! - Every request has a deadline, the bodies of streams included.
+//! - Every request has a deadline, the bodies of streams included; and every answer, and every item of
+//!   a stream, a limit to its size.
 //! - Whatever is made carries the labels of the run, and is noted down before the request is sent,
 //!   so that an abandoned request leaves nothing behind.
 //! - Nothing without our label is ever removed, and no image that was there before.
@@ -14,6 +15,7 @@
 mod archive;
 mod build;
 mod client;
+mod connection;
 mod context;
 mod elf;
 mod endpoint;
@@ -27,6 +29,7 @@ mod inspect;
 mod known;
 mod labels;
 mod lenient;
+mod meter;
 mod podman;
 mod ready;
 mod reaper;

@@ -35,6 +35,8 @@ pub struct RunRecord {
     pub finished: Option<Timestamp>,
     /// Where the run was started: what the specs' paths are relative to.
     pub origin: Origin,
+    /// Which part of the specs this is, if others check the rest.
+    pub share: Option<Share>,
     /// One record per spec that was run, in the order of their names.
     pub specs: Vec<Record>,
     /// The signal that ended the run before its time.
@@ -43,6 +45,22 @@ pub struct RunRecord {
     pub left_behind: Vec<LeftBehind>,
     /// Whether portlid itself failed in a way that no spec's record tells.
     pub is_internal_error: bool,
+}
+
+/// A part of the specs, of which other runs check the other parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Share {
+    /// What they are split by: `hash`, `slice` or `timings`.
+    pub by: &'static str,
+    /// Which part it is, counted from 1.
+    pub part: u64,
+    /// How many parts there are.
+    pub parts: u64,
+    /// How many specs all parts have together.
+    pub of: usize,
+    /// The same for all parts, unless they were split differently: then a spec may be in none.
+    pub split: String,
 }
 
 impl RunRecord {

@@ -5,19 +5,18 @@ use std::collections::BTreeSet;
 use clap::ColorChoice;
 use libtest_mimic::{Arguments, FormatSetting};
 
-use super::{left_behind, refused::refused, reports, unusable};
+use super::{left_behind, part, refused::refused, reports, unusable};
 use crate::{
     cli::{Global, Test},
     exit::Exit,
     foreign::{shown, without_credentials},
     harness, output,
     output::live::Live,
-    partition::Partition,
     progress::silent,
     record::RunRecord,
     report::text,
     run::Options,
-    spec::{self, Loaded, Spec},
+    spec::{self, Loaded},
 };
 
 /// Checks the specs that were asked for.
@@ -70,16 +69,10 @@ pub(super) fn test(test: Test, global: &Global) -> Exit {
         ));
         return Exit::NothingChecked;
     }
-    if let Some(partition) = test.partition {
-        let all = keep(partition, &mut loaded.specs, &arguments);
-        if loaded.specs.is_empty() {
-            output::line(&format!(
-                "error: part `{partition}` has none of the {all} specs, so nothing was checked\n  \
-                 help: fewer parts, or `slice`, which gives every part about as many"
-            ));
-            return Exit::NothingChecked;
-        }
-    }
+    let share = match part::keep(&test, &mut loaded.specs, &arguments, global.quiet) {
+        Ok(share) => share,
+        Err(exit) => return exit,
+    };
     // A report that cannot be written is known before the work, not after.
     if let Err(exit) = reports::check(&test.report) {
         return exit;
@@ -95,7 +88,8 @@ pub(super) fn test(test: Test, global: &Global) -> Exit {
     let progress = if global.quiet { silent() } else { output::progress() };
     let live = if is_live(&arguments, global) { Live::start() } else { None };
     let is_list = arguments.list;
-    let outcome = harness::run(loaded.specs, options, &arguments, progress);
+    let mut outcome = harness::run(loaded.specs, options, &arguments, progress);
+    outcome.record.share = share;
     drop(live);
     if is_list {
         return Exit::Pass;
@@ -124,18 +118,6 @@ fn is_live(arguments: &Arguments, global: &Global) -> bool {
     let is_whole = arguments.test_threads != Some(1);
     let is_plain = global.quiet || matches!(global.color, ColorChoice::Never);
     is_pretty && is_whole && !arguments.quiet && !arguments.list && !is_plain
-}
-
-/// Keeps the specs of that part only, of those that the filter lets run, and says how many there
-/// were: parts are made after all other choices, as nextest makes them.
-fn keep(partition: Partition, specs: &mut Vec<Spec>, arguments: &Arguments) -> usize {
-    specs.retain(|spec| harness::is_chosen(arguments, &spec.name));
-    specs.sort_by(|one, other| one.name.cmp(&other.name));
-    let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-    let mut takes = partition.takes(&names).into_iter();
-    let all = names.len();
-    specs.retain(|_| takes.next() == Some(true));
-    all
 }
 
 /// libtest's arguments: ours translated, and those behind `--`.

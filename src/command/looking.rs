@@ -164,6 +164,7 @@ pub(super) fn check(specs: &[Spec], started: &Started, global: &Global) -> Optio
         started: Some(begun),
         finished: Some(Timestamp::now()),
         origin: harness::origin(),
+        share: None,
         specs,
         signal: session.signal(),
         left_behind,

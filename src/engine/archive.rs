@@ -23,6 +23,7 @@ use super::{
     client::{Engine, is_missing, patience, request},
     context,
     error::{Cause, EngineError},
+    meter::unending,
     reaper,
     scene::removing,
     sweep::{image_left, remove_image},
@@ -140,7 +141,7 @@ pub(super) async fn noted(
 async fn import(docker: &Docker, file: PathBuf, entry: Entry) -> Result<(), Cause> {
     let body = context::stream(move |builder| send(&file, &entry, builder));
     let options = ImportImageOptionsBuilder::default().quiet(true).build();
-    let mut answers = Box::pin(docker.import_image_stream(options, body, None));
+    let mut answers = unending(docker.import_image_stream(options, body, None));
     loop {
         match timeout(STALLS, answers.next()).await {
             Ok(Some(Ok(_))) => {}
@@ -372,7 +373,7 @@ pub(super) fn fuzz(bytes: impl Read + Seek + 'static) {
 mod tests {
     use std::path::PathBuf;
 
-    use super::{Chosen, choose, id_of};
+    use super::{Chosen, LARGEST_INDEX, LARGEST_INDEXES, MOST_FILES, choose, id_of};
     use crate::spec::Platform;
 
     /// A tar of these files in a folder that lives as long as the test.
@@ -456,5 +457,84 @@ mod tests {
     fn a_tar_that_is_no_image_is_refused() {
         let (_folder, path) = archive(&[("readme.txt", "hello")]);
         assert!(choose(&path, None).unwrap_err().to_string().contains("neither"));
+    }
+
+    /// What is made of a packed archive of these files.
+    fn packed(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Chosen, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image.tar.gz");
+        let file = std::fs::File::create(&path).unwrap();
+        let mut builder =
+            tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_size(bytes.len() as u64);
+            builder.append_data(&mut header, name, bytes.as_slice()).unwrap();
+        }
+        builder.into_inner().unwrap().finish().unwrap();
+        choose(&path, None).map_err(|error| error.to_string())
+    }
+
+    /// An archive of an image, in the order in which a writer may put it: its index last.
+    fn with_image(
+        files: impl IntoIterator<Item = (String, Vec<u8>)>,
+        manifest: Vec<u8>,
+    ) -> Result<Chosen, String> {
+        let image = [("aa.json".to_owned(), AMD64.into()), ("manifest.json".to_owned(), manifest)];
+        packed(files.into_iter().chain(image))
+    }
+
+    const MANIFEST: &str = r#"[{"Config":"aa.json","Layers":[]}]"#;
+
+    #[test]
+    fn an_archive_of_too_many_files_is_refused() {
+        let files = |count: usize| (0..count).map(|number| (format!("layer/{number}"), Vec::new()));
+        let wanted = MOST_FILES - 2;
+        assert!(with_image(files(wanted), MANIFEST.into()).is_ok());
+        let error = with_image(files(wanted + 1), MANIFEST.into()).unwrap_err();
+        assert_eq!(error, "it holds more than 100,000 files: it is no image");
+    }
+
+    #[test]
+    fn an_index_that_is_too_large_is_not_read() {
+        let padded = |size: u64| {
+            let mut manifest = MANIFEST.as_bytes().to_vec();
+            manifest.resize(usize::try_from(size).unwrap(), b' ');
+            manifest
+        };
+        assert!(with_image([], padded(LARGEST_INDEX)).is_ok());
+        let error = with_image([], padded(LARGEST_INDEX + 1)).unwrap_err();
+        assert!(error.contains("neither"), "{error}");
+    }
+
+    #[test]
+    fn indexes_that_are_too_large_together_are_refused() {
+        let each = usize::try_from(LARGEST_INDEX).unwrap();
+        let blobs = |count: usize| {
+            (0..count).map(move |number| (format!("blobs/sha256/{number}"), vec![b' '; each]))
+        };
+        let room = usize::try_from(LARGEST_INDEXES / LARGEST_INDEX).unwrap();
+        assert!(with_image(blobs(room - 1), MANIFEST.into()).is_ok());
+        let error = with_image(blobs(room), MANIFEST.into()).unwrap_err();
+        assert_eq!(error, "its indexes are too large");
+    }
+
+    #[test]
+    fn indexes_are_followed_to_some_depth_only() {
+        let image = r#"{"config":{"digest":"sha256:aa"},"layers":[]}"#;
+        // An index names an index names an index, and the last an image.
+        let nested = |depth: usize| {
+            let index = |next: usize| format!(r#"{{"manifests":[{{"digest":"sha256:{next}"}}]}}"#);
+            let between = (0..depth).map(|at| (format!("blobs/sha256/{at}"), index(at + 1).into()));
+            let ends = [
+                ("index.json".to_owned(), index(0).into()),
+                (format!("blobs/sha256/{depth}"), image.into()),
+                ("blobs/sha256/aa".to_owned(), AMD64.into()),
+            ];
+            packed(between.chain(ends))
+        };
+        assert_eq!(nested(4).unwrap().entry.config, "blobs/sha256/aa");
+        assert!(nested(5).is_err());
     }
 }

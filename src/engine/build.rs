@@ -26,6 +26,7 @@ use super::{
     error::{Cause, EngineError},
     image::HUB,
     labels,
+    meter::unending,
 };
 use crate::{
     foreign,
@@ -141,7 +142,8 @@ async fn run(
     let (folder, dockerfile) = (build.context.clone(), build.dockerfile.clone());
     let body = context::stream(move |builder| context::write(builder, &folder, &dockerfile));
     let body = Some(body_try_stream(body));
-    let mut stream = engine.docker.build_image(options.build(), Some(logins.clone()), body);
+    let answers = engine.docker.build_image(options.build(), Some(logins.clone()), body);
+    let mut stream = unending(answers);
     let mut log = Log { lines: VecDeque::new(), built: None, told: Instant::now() };
     let mut id = None;
     let begun = Instant::now();

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     future::Future,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -13,11 +13,12 @@ use std::{
     time::Duration,
 };
 
-use bollard::{API_DEFAULT_VERSION, Docker, errors::Error};
+use bollard::{Docker, errors::Error};
 use tokio::{net::UnixStream, sync::OnceCell, time::timeout};
 
 use super::{
     archive,
+    connection::open,
     endpoint::{Endpoint, Environment, Found},
     error::{Cause, EngineError},
     helper::Helper,
@@ -25,7 +26,7 @@ use super::{
     labels::Maker,
     podman, reaper,
     scene::Made,
-    ssh, sweep,
+    sweep,
 };
 use crate::{
     progress::{Event, Progress},
@@ -306,7 +307,7 @@ pub(super) async fn request<T>(
 ) -> Result<T, EngineError> {
     match timeout(limit, request).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(EngineError::Request { what: what.into(), cause: Box::new(error) }),
+        Ok(Err(error)) => Err(EngineError::failed(what, error)),
         Err(_) => Err(EngineError::Deadline { what: what.into(), limit }),
     }
 }
@@ -321,30 +322,6 @@ pub(super) fn untrue(what: String, why: &str) -> EngineError {
 pub fn is_missing(error: &EngineError) -> bool {
     let EngineError::Request { cause, .. } = error else { return false };
     matches!(cause.downcast_ref(), Some(Error::DockerResponseServerError { status_code: 404, .. }))
-}
-
-/// Opens a client for the endpoint. Nothing is sent yet.
-pub(super) fn open(endpoint: &Endpoint) -> Result<Docker, Error> {
-    // Streams have deadlines of their own; this one is for the head of an answer, and pulls and
-    // builds may be slow to begin.
-    const SECONDS: u64 = 600;
-    let url = endpoint.url.as_str();
-    if let Some(folder) = &endpoint.certificates {
-        let file = |name: &str| -> PathBuf { folder.join(name) };
-        return Docker::connect_with_ssl(
-            url,
-            &file("key.pem"),
-            &file("cert.pem"),
-            &file("ca.pem"),
-            SECONDS,
-            API_DEFAULT_VERSION,
-        );
-    }
-    match url.split_once("://").map_or("", |(scheme, _)| scheme) {
-        "unix" => Docker::connect_with_unix(url, SECONDS, API_DEFAULT_VERSION),
-        "ssh" => ssh::open(url, SECONDS),
-        _ => Docker::connect_with_http(url, SECONDS, API_DEFAULT_VERSION),
-    }
 }
 
 /// Whether the process that listens at the endpoint is in this process's network namespace.

@@ -5,6 +5,7 @@
 
 use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
+use super::meter::Oversize;
 use crate::foreign;
 
 /// The client library's own error, boxed so that no caller depends on it.
@@ -105,6 +106,14 @@ pub enum EngineError {
         #[source]
         cause: Cause,
     },
+    /// An answer was larger than any true one.
+    #[error("cannot {what}: {cause}")]
+    Oversize {
+        /// What was wanted.
+        what: String,
+        /// How much had come.
+        cause: Cause,
+    },
     /// A request or stream was not answered in time.
     #[error("the engine did not {what} within {}", seconds(*.limit))]
     Deadline {
@@ -202,6 +211,15 @@ pub enum Unfit {
 }
 
 impl EngineError {
+    /// A request that failed, by what the client library says of it.
+    pub(super) fn failed(what: impl Into<String>, error: bollard::errors::Error) -> Self {
+        let what = what.into();
+        match Oversize::behind(&error) {
+            Some(oversize) => Self::Oversize { what, cause: Box::new(oversize) },
+            None => Self::Request { what, cause: Box::new(error) },
+        }
+    }
+
     /// The last lines of a log that the error itself knows.
     #[must_use]
     pub fn log(&self) -> &[String] {
@@ -259,6 +277,10 @@ impl EngineError {
             }
             Self::Platform { .. } => "pull the image for that platform, or mend `platform`",
             Self::Request { .. } => "the engine's own log says more",
+            Self::Oversize { .. } => {
+                "no engine has that much to say: is it one that answers there, and no proxy or \
+                 something else? `docker version` shows; its own log says more"
+            }
             Self::Deadline { what, .. } if what.contains("pull") => {
                 "is the registry, or the way to it, slow? the next run takes up what is there"
             }

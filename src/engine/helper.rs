@@ -38,6 +38,7 @@ use super::{
     elf,
     entrance::{Entrance, MARK},
     error::{Cause, EngineError},
+    meter::{asking, unending},
     reaper,
     scene::{KILL_AT_ONCE, Made, remove_container, removing},
 };
@@ -149,11 +150,11 @@ impl Engine {
             .stream(true)
             .build();
         let attach = self.docker.attach_container(name, Some(options));
-        let AttachContainerResults { output, input } =
-            request("attach to the scout", patience(), attach).await?;
+        let (attached, comes) = asking(request("attach to the scout", patience(), attach)).await;
+        let AttachContainerResults { output, input } = attached?;
         let start = self.docker.start_container(name, None);
         request("start the scout", patience(), start).await?;
-        let output = output.filter_map(|said| {
+        let output = comes.unending(output).filter_map(|said| {
             future::ready(match said {
                 Ok(LogOutput::StdOut { message } | LogOutput::Console { message }) => Some(message),
                 Ok(_) | Err(_) => None,
@@ -226,7 +227,7 @@ impl Engine {
         let docker = self.docker.clone();
         let load = async move {
             let options = ImportImageOptionsBuilder::default().quiet(true).build();
-            let mut answers = Box::pin(docker.import_image(options, body_full(archive), None));
+            let mut answers = unending(docker.import_image(options, body_full(archive), None));
             while let Some(answer) = answers.next().await {
                 answer?;
             }
@@ -256,6 +257,9 @@ fn behind_mark(said: impl Stream<Item = Bytes> + Send) -> impl Stream<Item = Byt
             .map(|at| Bytes::copy_from_slice(&seen[at + mark.len()..]));
         if behind.is_some() {
             before = None;
+        } else {
+            // What comes before may be endless, and is of no use.
+            seen.drain(..seen.len().saturating_sub(mark.len()));
         }
         future::ready(behind)
     })

@@ -22,6 +22,7 @@ use super::{
     archive, build,
     client::{Engine, is_missing, patience, request, untrue},
     error::{Cause, EngineError},
+    meter::unending,
     scene::Scene,
 };
 use crate::{
@@ -197,7 +198,7 @@ impl Engine {
         }
         let answers = self.docker.create_image(Some(options.build()), None, credentials);
         let tell = |line: &str| self.tell(spec, &format!("pulling {reference}: {line}"));
-        followed(Box::pin(answers), reference, PULL_STALLS, tell).await
+        followed(unending(answers), reference, PULL_STALLS, tell).await
     }
 
     /// The user's login to a registry, from the Docker CLI's configuration and its helpers.

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::{
     client::Engine,
     error::{EngineError, Unfit},
+    meter::unending,
 };
 
 /// How often a condition is asked for.
@@ -51,7 +52,7 @@ async fn log(engine: &Engine, container: &str, pattern: &Regex) -> Result<(), En
     let mut failures = 0;
     loop {
         let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
-        let mut stream = engine.docker.logs(container, Some(options));
+        let mut stream = unending(engine.docker.logs(container, Some(options)));
         let mut line: Vec<u8> = Vec::new();
         while let Some(output) = stream.next().await {
             let output = match output {
@@ -60,7 +61,7 @@ async fn log(engine: &Engine, container: &str, pattern: &Regex) -> Result<(), En
                     failures += 1;
                     if failures >= MOST_FAILURES {
                         let what = "read the container's log".to_owned();
-                        return Err(EngineError::Request { what, cause: Box::new(error) });
+                        return Err(EngineError::failed(what, error));
                     }
                     break;
                 }

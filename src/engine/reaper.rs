@@ -29,13 +29,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::{
-    archive,
-    client::{Engine, open},
-    endpoint::Endpoint,
-    entrance::Entrance,
-    helper,
-    labels::RUN,
-    lenient, podman,
+    archive, client::Engine, connection::open, endpoint::Endpoint, entrance::Entrance, helper,
+    labels::RUN, lenient, podman,
 };
 
 /// The argument and the variable that together make portlid's executable a reaper. The variable

@@ -29,6 +29,7 @@ use super::{
     error::{EngineError, Unfit, chain},
     image::Image,
     inspect::Inspection,
+    meter::unending,
     reaper,
 };
 use crate::{
@@ -231,7 +232,7 @@ impl<'a> Scene<'a> {
             .stderr(true)
             .tail(&LINES.to_string())
             .build();
-        let mut stream = self.engine.docker.logs(container, Some(options));
+        let mut stream = unending(self.engine.docker.logs(container, Some(options)));
         let mut bytes: Vec<u8> = Vec::new();
         let read = async {
             while let Some(Ok(output)) = stream.next().await {

@@ -13,15 +13,6 @@ use std::{
     time::Duration,
 };
 
-use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker, errors::Error};
-use hyper::Uri;
-use hyper_util::{
-    client::legacy::{
-        Client,
-        connect::{Connected, Connection},
-    },
-    rt::{TokioExecutor, TokioIo},
-};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
@@ -83,7 +74,8 @@ impl Destination {
         command
     }
 
-    fn dial(&self) -> io::Result<Dialed> {
+    /// Starts `ssh`. Whether it connects is seen by what comes of it.
+    pub(super) fn dial(&self) -> io::Result<Dialed> {
         let failed = |error: io::Error| {
             io::Error::new(error.kind(), format!("cannot run the command `ssh`: {error}"))
         };
@@ -99,43 +91,8 @@ impl Destination {
     }
 }
 
-/// Opens a client that connects over ssh. Nothing is sent yet.
-pub(super) fn open(url: &str, seconds: u64) -> Result<Docker, Error> {
-    let destination = Destination::parse(url)
-        .map_err(|why| Error::from(io::Error::new(io::ErrorKind::InvalidInput, why)))?;
-    let client = Client::builder(TokioExecutor::new()).build(Dialer(destination));
-    Docker::connect_with_custom_transport(
-        move |request: BollardRequest| {
-            let client = client.clone();
-            Box::pin(async move { client.request(request).await.map_err(Error::from) })
-        },
-        // The host is for the request's head alone.
-        Some("http://docker"),
-        seconds,
-        API_DEFAULT_VERSION,
-    )
-}
-
-/// Makes a connection whenever the client needs one more.
-#[derive(Clone)]
-struct Dialer(Destination);
-
-impl tower_service::Service<Uri> for Dialer {
-    type Response = TokioIo<Dialed>;
-    type Error = io::Error;
-    type Future = std::future::Ready<io::Result<Self::Response>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        std::future::ready(self.0.dial().map(TokioIo::new))
-    }
-}
-
 /// One `ssh`, and what is said through it. It ends when this is dropped.
-struct Dialed {
+pub(super) struct Dialed {
     _child: Child,
     input: ChildStdin,
     output: ChildStdout,
@@ -213,12 +170,6 @@ impl AsyncWrite for Dialed {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.input).poll_shutdown(context)
-    }
-}
-
-impl Connection for Dialed {
-    fn connected(&self) -> Connected {
-        Connected::new()
     }
 }
 

@@ -15,7 +15,9 @@ use serde::Serialize;
 use crate::{
     foreign::Foreign,
     observation::{Answer, Owner, Owners, Socket, Spoken},
-    record::{EngineName, Evidence, LedgerRow, LeftBehind, LocatedFinding, Record, RunRecord},
+    record::{
+        EngineName, Evidence, LedgerRow, LeftBehind, LocatedFinding, Record, RunRecord, Share,
+    },
     report::{
         diff::{Change, Way},
         words::moment,
@@ -32,8 +34,19 @@ struct Report<'a> {
     started: Option<String>,
     finished: Option<String>,
     exit_code: u8,
+    partition: Option<Part<'a>>,
     specs: Vec<Spec<'a>>,
     left_behind: Vec<Left<'a>>,
+}
+
+#[derive(Serialize)]
+struct Part<'a> {
+    by: &'static str,
+    part: u64,
+    parts: u64,
+    /// Of how many specs, all parts together.
+    of: usize,
+    split: &'a str,
 }
 
 #[derive(Serialize)]
@@ -206,6 +219,7 @@ pub fn json(run: &RunRecord) -> String {
         started: run.started.map(moment),
         finished: run.finished.map(moment),
         exit_code: run.exit().code(),
+        partition: run.share.as_ref().map(part),
         specs: run.specs.iter().map(spec).collect(),
         left_behind: run.left_behind.iter().map(left).collect(),
     };
@@ -253,6 +267,11 @@ fn written(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text
+}
+
+fn part(share: &Share) -> Part<'_> {
+    let Share { by, part, parts, of, split } = share;
+    Part { by, part: *part, parts: *parts, of: *of, split }
 }
 
 fn engine(engine: &EngineName) -> Engine<'_> {

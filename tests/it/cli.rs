@@ -62,6 +62,79 @@ fn parts_are_made_of_what_the_filter_leaves() {
     assert!(wrong.stderr.contains("greater than the number of parts"), "{wrong}");
 }
 
+/// By what took long before: each spec is in one part, and whoever has other times is told apart.
+#[test]
+fn parts_may_be_made_by_what_took_long() {
+    let times = |bad: f64| {
+        format!(
+            r#"{{"schema":1,"specs":[{{"name":"bad","seconds":{bad}}},{{"name":"good","seconds":2}}]}}"#
+        )
+    };
+    let part = |part: &str, report: &str, more: &[&str]| {
+        let tool = two_specs().file("earlier.json", report);
+        tool.args(&["--partition", part, "--timings", "earlier.json"]).args(more).run()
+    };
+    // The longer one is dealt out first.
+    for (bad, first, second) in
+        [(9.0, "bad: test\n", "good: test\n"), (0.5, "good: test\n", "bad: test\n")]
+    {
+        for (which, listed) in [("timings:1/2", first), ("timings:2/2", second)] {
+            let seen = part(which, &times(bad), &["--list"]);
+            assert_eq!((seen.code, seen.stdout.as_str()), (Some(0), listed), "{seen}");
+            assert!(seen.stderr.contains(" has 1 of 2 specs, split "), "{seen}");
+        }
+    }
+    let share = |which: &str, report: &str| {
+        let seen = part(which, report, &[]);
+        let json = seen.json.as_ref().unwrap_or_else(|| panic!("{seen}"));
+        assert_eq!(json["specs"].as_array().unwrap().len(), 1, "{seen}");
+        assert!(seen.stderr.contains(json["partition"]["split"].as_str().unwrap()), "{seen}");
+        json["partition"].clone()
+    };
+    let (one, two) = (share("timings:1/2", &times(9.0)), share("timings:2/2", &times(9.0)));
+    let split = one["split"].clone();
+    assert_eq!(
+        one,
+        serde_json::json!({"by": "timings", "part": 1, "parts": 2, "of": 2, "split": split})
+    );
+    assert_eq!((&two["part"], &two["split"]), (&2.into(), &split));
+    // A machine with other times would check `bad` a second time, and none would check `good`.
+    assert_ne!(share("timings:2/2", &times(0.5))["split"], split);
+}
+
+#[test]
+fn times_that_are_not_there_are_no_times() {
+    let refused = |arguments: &[&str]| {
+        let seen = two_specs()
+            .file("junit.xml", "<testsuites/>")
+            .env("DOCKER_HOST", "unix:///nowhere")
+            .args(arguments)
+            .run();
+        assert_eq!(seen.code, Some(2), "{seen}");
+        assert_eq!(seen.stdout, "", "{seen}");
+        assert!(seen.json.is_none(), "{seen}");
+        seen.stderr
+    };
+    let missing = refused(&["--partition", "timings:1/2", "--timings", "gone.json"]);
+    insta::assert_snapshot!(missing, @r#"
+    error: `--timings gone.json`: No such file or directory (os error 2)
+      help: every machine must have the same times, or specs would be left out by all of them; where nothing is known yet, give every machine a file of `{"schema":1,"specs":[]}`
+    "#);
+    assert!(missing.contains("every machine must have the same times"), "{missing}");
+    let foreign = refused(&["--partition", "timings:1/2", "--timings", "junit.xml"]);
+    insta::assert_snapshot!(foreign, @r#"
+    error: `--timings junit.xml`: expected value at line 1 column 1
+      help: name a report that `portlid test --report json=FILE` wrote
+    "#);
+    assert!(foreign.contains("`--timings junit.xml`: expected value"), "{foreign}");
+    let without = refused(&["--partition", "timings:1/2"]);
+    assert!(without.contains("`--timings FILE` names a JSON report"), "{without}");
+    let with_hash = refused(&["--partition", "hash:1/2", "--timings", "junit.xml"]);
+    assert!(with_hash.contains("`--partition timings:1/2` splits by it"), "{with_hash}");
+    let alone = refused(&["--timings", "junit.xml"]);
+    assert!(alone.contains("--partition"), "{alone}");
+}
+
 #[test]
 fn listing_touches_no_engine() {
     for arguments in [&["--list"][..], &["--", "--list", "--format", "terse"]] {

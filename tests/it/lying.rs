@@ -1,5 +1,5 @@
 //! A lying engine: a proxy before the real one that drops, stalls, drips, cuts, garbles, refuses,
-//! swaps and repeats its answers to one call at a time.
+//! swaps, repeats and never ends its answers to one call at a time.
 //!
 //! Whatever it does, nothing passes but what was seen in truth, nothing fails that did not, every
 //! run ends in time and says what it waited for, and nothing is left in the engine.
@@ -27,13 +27,17 @@ const PATIENCE: [u64; 3] = [2, 6, 18];
 const LONG_PATIENCE: u64 = 40;
 /// What a run may take beyond its deadline, and what a busy machine needs to do anything at all.
 const BEYOND: Duration = Duration::from_secs(15 + 15);
+/// The most memory that a run may need at any time, in KiB.
+const MOST_MEMORY: u64 = 160 * 1024;
+/// The same where it packs this executable for a scout, which is large when built for tests.
+const MOST_MEMORY_TO_PACK: u64 = 512 * 1024;
 /// How many cells are tried at once: they mostly wait.
 const AT_ONCE: usize = 8;
 /// Tries every call by every fault, and not only what is asked for in every run of the tests.
 const ALL: &str = "LYING_ALL";
 
 /// The faults that every call is put through.
-const FAULTS: [Fault; 10] = [
+const FAULTS: [Fault; 11] = [
     Fault::Drop,
     Fault::Stall,
     Fault::Drip,
@@ -44,6 +48,7 @@ const FAULTS: [Fault; 10] = [
     Fault::Status(429),
     Fault::Status(500),
     Fault::Reset,
+    Fault::Endless,
 ];
 /// Faults that some calls are put through.
 const MORE_FAULTS: [Fault; 4] = [Fault::Half, Fault::WrongTypes, Fault::Empty, Fault::Status(301)];
@@ -72,6 +77,8 @@ struct Outcome {
     cell: Cell,
     code: i32,
     took: Duration,
+    /// The most memory that it needed, in KiB.
+    memory: u64,
     why: String,
     faults: Vec<String>,
     was_slow: bool,
@@ -112,7 +119,7 @@ fn is_harmless(Cell { call, fault, is_once, .. }: Cell) -> bool {
         Call::Version => fault == Fault::Empty,
         // The answer has no content: what was done is seen by another call.
         Call::Start | Call::NetworkConnect => {
-            matches!(fault, Fault::Garble | Fault::WrongTypes | Fault::Empty)
+            matches!(fault, Fault::Garble | Fault::WrongTypes | Fault::Empty | Fault::Endless)
         }
         // What is gone is verified by another call.
         Call::Delete | Call::NetworkDelete | Call::ImageDelete => true,
@@ -231,10 +238,17 @@ fn tried_once(cell: Cell, others: &Others, patience: u64) -> Outcome {
     let begun = Instant::now();
     let child = tool.spawn();
     let pid = child.id();
-    let seen = tool.collect(child);
+    let (seen, memory) = scope(|scope| {
+        let memory = scope.spawn(|| peak(pid));
+        (tool.collect(child), memory.join().unwrap())
+    });
     let took = begun.elapsed();
     proxy.repent();
     let mut faults = wrong(cell, &seen, took, patience);
+    let most = if cell.look == "scout" { MOST_MEMORY_TO_PACK } else { MOST_MEMORY };
+    if !(1..most).contains(&memory) {
+        faults.push(format!("needed {memory} KiB"));
+    }
     // Something before or behind the lie took longer than a request may.
     let was_slow = proxy.lies() == 0 || seen.stdout.contains(" within ");
     if proxy.lies() == 0 {
@@ -256,7 +270,20 @@ fn tried_once(cell: Cell, others: &Others, patience: u64) -> Outcome {
     let spec = seen.json.as_ref().map(|json| json["specs"][0].clone()).unwrap_or_default();
     let left = spec["left_behind"][0]["what"].as_str();
     let why = spec["reason"].as_str().or(left).unwrap_or_default().to_owned();
-    Outcome { cell, code: seen.code.unwrap_or(-1), took, why, faults, was_slow }
+    Outcome { cell, code: seen.code.unwrap_or(-1), took, memory, why, faults, was_slow }
+}
+
+/// The most memory that a process needs until it ends, in KiB, as the kernel counts it.
+fn peak(pid: u32) -> u64 {
+    let mut peak = 0;
+    loop {
+        // Of one that has ended nothing is told but its name.
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let Some(size) = line.and_then(|it| it.split_whitespace().next()) else { return peak };
+        peak = size.parse().unwrap();
+        sleep(Duration::from_millis(10));
+    }
 }
 
 /// What must not be.
@@ -323,16 +350,17 @@ fn hold(cells: Vec<Cell>) {
     outcomes.sort_by_key(|it| format!("{} {:?} {:?}", it.cell.look, it.cell.call, it.cell.fault));
     let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
     let mut table = String::new();
-    for Outcome { cell, code, took, why, .. } in &outcomes {
+    for Outcome { cell, code, took, memory, why, .. } in &outcomes {
         *counts.entry(*code).or_default() += 1;
         let why: String = why.chars().take(100).collect();
         let _ = writeln!(
             table,
-            "{:6} {:18} {:12} exit {code} in {:4.1} s  {why}",
+            "{:6} {:18} {:12} exit {code} in {:4.1} s, {:3} MiB  {why}",
             cell.look,
             format!("{:?}{}", cell.call, if cell.after > 0 { " later" } else { "" }),
             format!("{:?}{}", cell.fault, if cell.is_once { " once" } else { "" }),
-            took.as_secs_f64()
+            took.as_secs_f64(),
+            memory / 1024
         );
     }
     println!(
@@ -393,7 +421,9 @@ fn no_lie_makes_a_pass() {
         cells.extend(faults.map(|it| here(call, it)));
     }
     for call in [Call::ListNetworks, Call::ListImages, Call::NetworkInspect] {
-        cells.extend([Fault::Drop, Fault::Stall, Fault::Garble].map(|it| here(call, it)));
+        cells.extend(
+            [Fault::Drop, Fault::Stall, Fault::Garble, Fault::Endless].map(|it| here(call, it)),
+        );
     }
     for call in [Call::ImageInspect, Call::Create, Call::Inspect, Call::Logs, Call::NetworkCreate] {
         cells.push(here(call, Fault::Swap));
@@ -430,6 +460,7 @@ fn no_lie_about_the_scout_makes_a_pass() {
         Fault::Reset,
         Fault::Swap,
         Fault::HugeFrame,
+        Fault::Endless,
     ];
     let more = [Fault::Half, Fault::Drip, Fault::WrongTypes, Fault::Empty, Fault::Twice];
     let mut cells: Vec<Cell> = attach
@@ -441,6 +472,7 @@ fn no_lie_about_the_scout_makes_a_pass() {
         (Call::Load, Fault::Drop),
         (Call::Load, Fault::Stall),
         (Call::Load, Fault::Status(500)),
+        (Call::Load, Fault::Endless),
         (Call::NetworkConnect, Fault::Status(404)),
         (Call::NetworkDisconnect, Fault::Drop),
         (Call::ImageDelete, Fault::Status(404)),

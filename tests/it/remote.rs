@@ -1,4 +1,5 @@
-//! An engine that is somewhere else, reached over tcp and over ssh: its process ids and addresses
+//! An engine that is somewhere else, reached over tcp, with and
+//! without TLS, and over ssh: its process ids and addresses
 //! are not ours, so a scout looks.
 
 use std::{
@@ -6,7 +7,17 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
+    sync::Arc,
     thread,
+};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer,
+        server::WebPkiClientVerifier,
+    },
 };
 
 use crate::{
@@ -68,6 +79,81 @@ fn over_tcp_a_scout_looks() {
         assert_eq!(seen.json.as_ref().unwrap()["engine"]["endpoint"], host.as_str());
         seen
     });
+}
+
+/// Leads a port of 127.0.0.1 to the engine for those who prove who they are, and says who it is
+/// itself. `folder` gets what a client needs for that.
+fn forward_tls(folder: &Path) -> u16 {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let authority = CertifiedIssuer::self_signed(authority, authority_key).unwrap();
+    let signed = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new([name.to_owned()]).unwrap();
+        (certificate.signed_by(&key, &authority).unwrap(), key)
+    };
+    let ((client, client_key), (server, server_key)) = (signed("client"), signed("127.0.0.1"));
+    for (name, text) in [
+        ("ca.pem", authority.pem()),
+        ("cert.pem", client.pem()),
+        ("key.pem", client_key.serialize_pem()),
+    ] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let asked = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let key = PrivateKeyDer::try_from(server_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(asked.build().unwrap())
+        .with_single_cert(vec![server.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let socket = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let socket = socket.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    engine::runtime().spawn(async move {
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        while let Ok((near, _)) = listener.accept().await {
+            let (acceptor, socket) = (acceptor.clone(), socket.clone());
+            tokio::spawn(async move {
+                let mut near = acceptor.accept(near).await?;
+                let mut far = tokio::net::UnixStream::connect(socket).await?;
+                tokio::io::copy_bidirectional(&mut near, &mut far).await
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn over_tls_a_scout_looks() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let host = format!("tcp://127.0.0.1:{}", forward_tls(folder.path()));
+    let with = |tool: Tool, folder: &Path| {
+        let path = folder.display().to_string();
+        tool.env("DOCKER_HOST", &host)
+            .env("DOCKER_TLS_VERIFY", "1")
+            .env("DOCKER_CERT_PATH", &path)
+            .run()
+    };
+    both(|tool| with(tool, folder.path()));
+    // Neither an engine that others vouch for is trusted, nor are we by it.
+    forward_tls(other.path());
+    let spec = format!("image: {}\nexpose: []\n", engine::fixture(&[]));
+    with(Tool::gate(&spec), other.path()).is_inconclusive("certificate");
+    let ours = std::fs::read(folder.path().join("ca.pem")).unwrap();
+    std::fs::write(other.path().join("ca.pem"), ours).unwrap();
+    with(Tool::gate(&spec), other.path()).is_inconclusive("cannot reach the container engine");
+    // A folder without them is named.
+    std::fs::remove_file(other.path().join("key.pem")).unwrap();
+    with(Tool::gate(&spec), other.path()).is_inconclusive("key.pem`");
 }
 
 /// Puts a command called `ssh` into the folder, made of this script.

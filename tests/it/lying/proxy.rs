@@ -116,7 +116,12 @@ pub(crate) enum Fault {
     Swap,
     /// A frame of a stream says that 4 GiB follow.
     HugeFrame,
+    /// The request is carried out, and its answer has no end: it comes as fast as it is read.
+    Endless,
 }
+
+/// The answer to a call whose connection becomes a stream.
+const UPGRADED: &str = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
 
 /// What the proxy lies about.
 #[derive(Clone, Debug)]
@@ -273,7 +278,7 @@ async fn serve(mut client: UnixStream, state: &State) -> std::io::Result<()> {
         }
         Fault::HugeFrame => {
             let status = if call == Call::Attach {
-                "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+                UPGRADED
             } else {
                 "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n"
             };
@@ -283,6 +288,10 @@ async fn serve(mut client: UnixStream, state: &State) -> std::io::Result<()> {
             return hold().await;
         }
         _ => {}
+    }
+    if call == Call::Attach && lie.fault == Fault::Endless {
+        client.write_all(UPGRADED.as_bytes()).await?;
+        return endless(&mut client, &[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], false).await;
     }
     if call == Call::Attach {
         return attach(client, &head, &rest, lie.fault, &lie.other, state).await;
@@ -330,6 +339,17 @@ async fn serve(mut client: UnixStream, state: &State) -> std::io::Result<()> {
         }
         // The answer is lost.
         Fault::Reset => {}
+        Fault::Endless => {
+            let status = truth.status.replace(" 204 No Content", " 200 OK");
+            let head = format!(
+                "{status}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+            );
+            writing.write_all(head.as_bytes()).await?;
+            let is_list =
+                matches!(call, Call::ListContainers | Call::ListNetworks | Call::ListImages);
+            let begin = if is_list { "[{\"Id\":\"" } else { "{\"Id\":\"" };
+            endless(&mut writing, begin.as_bytes(), true).await?;
+        }
         other => unreachable!("{other:?}"),
     }
     writing.shutdown().await
@@ -426,6 +446,25 @@ async fn attach(
     }
     onwards.abort();
     Ok(())
+}
+
+/// Writes until nobody reads any more.
+async fn endless(
+    writing: &mut (impl AsyncWrite + Unpin),
+    begin: &[u8],
+    is_chunked: bool,
+) -> std::io::Result<()> {
+    const SIZE: usize = 64 * 1024;
+    let framed = |bytes: &[u8]| {
+        let head = if is_chunked { format!("{:x}\r\n", bytes.len()) } else { String::new() };
+        let end = if is_chunked { "\r\n" } else { "" };
+        [head.as_bytes(), bytes, end.as_bytes()].concat()
+    };
+    writing.write_all(&framed(begin)).await?;
+    let more = framed(&[b'a'; SIZE]);
+    loop {
+        writing.write_all(&more).await?;
+    }
 }
 
 async fn drip(writing: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
