@@ -26,7 +26,6 @@ use super::{
     labels::Maker,
     podman, reaper,
     scene::Made,
-    sweep,
 };
 use crate::{
     progress::{Event, Progress},
@@ -74,7 +73,8 @@ pub struct Engine {
     pub(super) images: Images,
     pub(super) reaper: OnceCell<Option<reaper::Reaper>>,
     /// What this run found of dead ones, once it has looked.
-    pub(super) swept: OnceCell<sweep::Swept>,
+    pub(super) swept: OnceCell<()>,
+    pub(super) swept_images: OnceCell<()>,
     /// The container that a scout lives in, if one was started.
     helper: Mutex<Option<Helper>>,
     /// Further ones, each in the network of a container, while they run.
@@ -185,6 +185,7 @@ impl Engine {
             images: Images::default(),
             reaper: OnceCell::new(),
             swept: OnceCell::new(),
+            swept_images: OnceCell::new(),
             helper: Mutex::default(),
             guests: Mutex::default(),
             default_runtime,

@@ -48,22 +48,33 @@ enum Stray {
 }
 
 impl Engine {
-    /// Removes what dead runs left behind. Done once before the first thing is made, so that it
-    /// stands in nobody's way; an engine that does not say what there is keeps no run from its work.
+    /// Removes the containers and networks that dead runs left behind. Done once before the first
+    /// thing is made, so that they stand in nobody's way; an engine that does not say what there is
+    /// keeps no run from its work.
     pub(super) async fn sweep_first(&self) {
         self.swept
             .get_or_init(|| async {
                 podman::sweep();
-                let swept = match self.strays(false).await {
-                    Ok(strays) => self.remove(strays).await,
-                    Err(_) => Swept::default(),
-                };
-                for what in &swept.removed {
-                    self.tell("", &format!("removed what a dead run had left: {what}"));
-                }
-                swept
+                self.remove_strays(self.stray_guests().await).await;
             })
             .await;
+    }
+
+    /// Removes the images that dead runs left behind, once, and not before anything else was swept.
+    /// An engine with many images takes a while to list some of them, and they are in nobody's way:
+    /// so this goes on beside other work.
+    pub async fn sweep_images(&self) {
+        if self.swept.initialized() {
+            let sweep = || async { self.remove_strays(self.stray_images(false).await).await };
+            self.swept_images.get_or_init(sweep).await;
+        }
+    }
+
+    async fn remove_strays(&self, strays: Result<Vec<Stray>, EngineError>) {
+        let Ok(strays) = strays else { return };
+        for what in self.remove(strays).await.removed {
+            self.tell("", &format!("removed what a dead run had left: {what}"));
+        }
     }
 
     /// Removes what dead runs left behind, and `with_builds` the images that were built from specs
@@ -73,7 +84,9 @@ impl Engine {
     ///
     /// If the engine does not say what there is.
     pub async fn clean(&self, with_builds: bool, is_dry: bool) -> Result<Swept, EngineError> {
-        let strays = self.strays(with_builds).await?;
+        let (guests, images) = tokio::join!(self.stray_guests(), self.stray_images(with_builds));
+        let mut strays = guests?;
+        strays.extend(images?);
         if is_dry {
             let removed = strays.iter().map(Stray::to_string).collect();
             return Ok(Swept { removed, left: Vec::new() });
@@ -82,15 +95,14 @@ impl Engine {
         Ok(self.remove(strays).await)
     }
 
-    /// What dead runs left.
-    async fn strays(&self, with_builds: bool) -> Result<Vec<Stray>, EngineError> {
+    /// The containers and networks of dead runs.
+    async fn stray_guests(&self) -> Result<Vec<Stray>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), vec![RUN.to_owned()])]);
         let all = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let networks = ListNetworksOptionsBuilder::default().filters(&filters).build();
-        let (containers, networks, images) = tokio::join!(
+        let (containers, networks) = tokio::join!(
             request("list the containers", patience(), lenient::list(&self.docker, all)),
             request("list the networks", patience(), self.docker.list_networks(Some(networks))),
-            images(&self.docker, with_builds),
         );
         let here = Here::now();
         let is_stray = |labels: &Option<HashMap<String, String>>, name: &str| {
@@ -107,13 +119,19 @@ impl Engine {
             let name = network.name?;
             is_stray(&network.labels, &name).then_some(Stray::Network(name))
         });
-        let images = images?.into_iter().flat_map(|image| {
+        Ok(containers.chain(networks).collect())
+    }
+
+    /// The images of dead runs.
+    async fn stray_images(&self, with_builds: bool) -> Result<Vec<Stray>, EngineError> {
+        let here = Here::now();
+        let images = images(&self.docker, with_builds).await?.into_iter().flat_map(|image| {
             let maker = Maker::of_labels(&image.labels);
             let tags = image.repo_tags.into_iter();
             let strays = tags.filter(|tag| self.is_stray(tag, maker.as_ref(), with_builds, &here));
             strays.map(Stray::Image).collect::<Vec<_>>()
         });
-        Ok(containers.chain(networks).chain(images).collect())
+        Ok(images.collect())
     }
 
     /// Whether the tag is one that a dead run gave to an image.

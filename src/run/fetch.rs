@@ -64,10 +64,10 @@ mod tests {
             Spec { name: name.to_owned(), ..spec }
         };
         let specs = [
-            spec("b", "image: web:1\nneeds: { db: { image: db:1 } }\n"),
-            spec("a", "image: db:1\n"),
-            spec("c", "image: web:1\nplatform: linux/arm64\n"),
-            spec("d", "container: web\n"),
+            spec("b", "image: web:1\nneeds: { db: { image: db:1 } }\nexpose: []\n"),
+            spec("a", "image: db:1\nexpose: []\n"),
+            spec("c", "image: web:1\nplatform: linux/arm64\nexpose: []\n"),
+            spec("d", "container: web\nexpose: []\n"),
         ];
         let wanted: Vec<String> = images(&specs)
             .into_iter()

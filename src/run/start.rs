@@ -56,8 +56,11 @@ impl Session {
         self.tell(&spec.name, Event::Now("starting"));
         let mut early = None;
         let made = |id: &str| early = eyes.expect(PROC.into(), id);
-        let running = scene.start(&image, &spec.run, network, &publishing(spec), made).await?;
-        Ok((image, running, early))
+        let publish = publishing(spec);
+        let engine = scene.engine();
+        let starting = scene.start(&image, &spec.run, network, &publish, made);
+        let (running, ()) = tokio::join!(starting, engine.sweep_images());
+        Ok((image, running?, early))
     }
 }
 
