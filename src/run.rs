@@ -207,10 +207,20 @@ impl Session {
 
     async fn check_unless_broken(&self, spec: &Spec) -> Record {
         let mut interrupted = self.interrupted.subscribe();
+        // Meanwhile, because the engine takes a while to say what it is.
+        let ready = async {
+            let opening = async {
+                if self.may_look_here() {
+                    // What comes of it is asked for later.
+                    let _ = self.own_eyes().await;
+                }
+            };
+            tokio::join!(self.ready_engine(), opening).0
+        };
         let engine = tokio::select! {
             biased;
             _ = interrupted.wait_for(Option::is_some) => Err(EngineError::Interrupted),
-            engine = self.ready_engine() => engine,
+            engine = ready => engine,
         };
         match engine {
             Ok(engine) => {
@@ -330,21 +340,32 @@ impl Session {
     /// Whether the look is done in this process.
     fn looks_here(&self, engine: &Engine) -> bool {
         match self.options.look {
+            LookFrom::Auto => {
+                self.may_look_here() && engine.is_local() && !self.is_blind.load(Ordering::Relaxed)
+            }
+            LookFrom::Here | LookFrom::Scout => self.may_look_here(),
+        }
+    }
+
+    /// What this process's own eyes see of its own listener.
+    async fn own_eyes(&self) -> &Result<Seen, LookError> {
+        self.here.get_or_init(|| Eyes::Here.control()).await
+    }
+
+    /// Whether the look may turn out to be done in this process.
+    fn may_look_here(&self) -> bool {
+        match self.options.look {
             LookFrom::Here => true,
             LookFrom::Scout => false,
             // Only root sees what other users' processes hold.
-            LookFrom::Auto => {
-                !self.is_blind.load(Ordering::Relaxed)
-                    && engine.is_local()
-                    && rustix::process::geteuid().is_root()
-            }
+            LookFrom::Auto => rustix::process::geteuid().is_root(),
         }
     }
 
     /// Who looks, with their positive control seen.
     async fn eyes(&self, engine: &Engine) -> Result<Eyes, Stop> {
         if self.looks_here(engine) {
-            self.here.get_or_init(|| Eyes::Here.control()).await.clone()?;
+            self.own_eyes().await.clone()?;
             return Ok(Eyes::Here);
         }
         let start = || async {

@@ -5,20 +5,22 @@
 //! engines read nothing else. An image that the engine has already is not loaded again. What was
 //! loaded goes away at the end of the run.
 
+mod entries;
+
 use std::{
     collections::HashMap,
-    io::{self, BufReader, Read, Seek, SeekFrom},
+    io::{self, Read},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use bollard::{Docker, query_parameters::ImportImageOptionsBuilder};
-use flate2::read::GzDecoder;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
+use self::entries::Entries;
 use super::{
     client::{Engine, is_missing, patience, request},
     context,
@@ -28,7 +30,7 @@ use super::{
     scene::removing,
     sweep::{image_left, remove_image},
 };
-use crate::{files, foreign::shown, record::LeftBehind, spec::Platform};
+use crate::{foreign::shown, record::LeftBehind, spec::Platform};
 
 /// The repository of the tags under which archives are loaded, for as long as they are needed.
 pub(super) const REPOSITORY: &str = "portlid-archive";
@@ -182,56 +184,18 @@ fn id_of(config: &[u8]) -> String {
     hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-/// The archive's bytes, unpacked if they are packed.
-fn open(path: &Path) -> io::Result<tar::Archive<Box<dyn Read>>> {
-    unpacked(files::open(path)?)
-}
-
-fn unpacked(mut file: impl Read + Seek + 'static) -> io::Result<tar::Archive<Box<dyn Read>>> {
-    let mut magic = Vec::new();
-    file.by_ref().take(6).read_to_end(&mut magic)?;
-    let others: [(&str, &[u8]); 3] =
-        [("zstd", b"\x28\xb5\x2f\xfd"), ("xz", b"\xfd7zXZ\0"), ("bzip2", b"BZh")];
-    if let Some((name, _)) = others.iter().find(|(_, start)| magic.starts_with(start)) {
-        return Err(io::Error::other(format!("it is packed with {name}: only gzip can be read")));
-    }
-    let is_packed = magic.starts_with(&[0x1f, 0x8b]);
-    file.seek(SeekFrom::Start(0))?;
-    let file = BufReader::with_capacity(128 * 1024, file);
-    let bytes: Box<dyn Read> =
-        if is_packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
-    Ok(tar::Archive::new(bytes))
-}
-
-/// A name within the archive, without `./`.
-fn name_of<R: Read>(entry: &tar::Entry<'_, R>) -> io::Result<String> {
-    let path = entry.path()?;
-    Ok(path.strip_prefix("./").unwrap_or(&path).to_string_lossy().into_owned())
-}
-
 /// Reads the indexes and chooses the one image that is meant.
 fn choose(path: &Path, platform: Option<&Platform>) -> Result<Chosen, Cause> {
-    choose_from(open(path)?, platform)
+    choose_from(Entries::open(path)?, platform)
 }
 
-fn choose_from(
-    mut archive: tar::Archive<Box<dyn Read>>,
-    platform: Option<&Platform>,
-) -> Result<Chosen, Cause> {
+fn choose_from(archive: Entries, platform: Option<&Platform>) -> Result<Chosen, Cause> {
     let mut small: HashMap<String, Vec<u8>> = HashMap::new();
     let mut sum = 0;
-    for (number, entry) in archive.entries()?.enumerate() {
-        let mut entry = match entry {
-            // What the library says of bytes that are no tar is of no use.
-            Err(error) if number == 0 && error.kind() == io::ErrorKind::Other => {
-                return Err("it is no tar".into());
-            }
-            entry => entry?,
-        };
+    archive.each(|number, name, entry| {
         if number >= MOST_FILES {
             return Err("it holds more than 100,000 files: it is no image".into());
         }
-        let name = name_of(&entry)?;
         let may_be_index = name.ends_with(".json") || name.starts_with("blobs/");
         if may_be_index && entry.size() <= LARGEST_INDEX && entry.header().entry_type().is_file() {
             sum += entry.size();
@@ -242,7 +206,8 @@ fn choose_from(
             entry.by_ref().take(LARGEST_INDEX).read_to_end(&mut bytes)?;
             small.insert(name, bytes);
         }
-    }
+        Ok::<(), Cause>(())
+    })?;
     let mut entries: Vec<Entry> = if let Some(manifest) = small.get("manifest.json") {
         serde_json::from_slice(manifest)?
     } else if let Some(index) = small.get("index.json") {
@@ -338,16 +303,14 @@ fn send(
     header.set_mode(0o644);
     header.set_size(manifest.len() as u64);
     builder.append_data(&mut header, "manifest.json", manifest.as_slice())?;
-    for entry in open(path)?.entries()? {
-        let mut entry = entry?;
-        let name = name_of(&entry)?;
+    Entries::open(path)?.each(|_, name, entry| {
         if INDEXES.contains(&name.as_str()) {
-            continue;
+            return Ok(());
         }
         let mut header = entry.header().clone();
         let kind = header.entry_type();
         if kind.is_file() {
-            builder.append_data(&mut header, PathBuf::from(&name), &mut entry)?;
+            builder.append_data(&mut header, PathBuf::from(&name), entry)?;
         } else if kind.is_dir() {
             builder.append_data(&mut header, PathBuf::from(&name), io::empty())?;
         } else if kind.is_symlink()
@@ -356,24 +319,26 @@ fn send(
             // `docker save` of old engines stores a layer that occurs twice as a link.
             builder.append_link(&mut header, PathBuf::from(&name), target)?;
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Any bytes as an archive.
 #[cfg(fuzzing)]
-pub(super) fn fuzz(bytes: impl Read + Seek + 'static) {
+pub(super) fn fuzz(bytes: impl Read + io::Seek + 'static) {
     let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
-    if let Ok(archive) = unpacked(bytes) {
+    if let Ok(archive) = Entries::of(bytes) {
         let _ = choose_from(archive, Some(&platform));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{io::Read, path::PathBuf};
 
-    use super::{Chosen, LARGEST_INDEX, LARGEST_INDEXES, MOST_FILES, choose, id_of};
+    use super::{
+        Chosen, LARGEST_INDEX, LARGEST_INDEXES, MOST_FILES, choose, entries::LARGEST_HEADERS, id_of,
+    };
     use crate::spec::Platform;
 
     /// A tar of these files in a folder that lives as long as the test.
@@ -486,6 +451,52 @@ mod tests {
     }
 
     const MANIFEST: &str = r#"[{"Config":"aa.json","Layers":[]}]"#;
+
+    /// Of a file, and of what stands before it and is as long as that.
+    fn described(kind: tar::EntryType, length: u64) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image.tar.gz");
+        let file = std::fs::File::create(&path).unwrap();
+        let mut builder =
+            tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(length);
+        header.as_gnu_mut().unwrap().set_real_size(length);
+        builder
+            .append_data(&mut header, "././@LongLink", std::io::repeat(b'a').take(length))
+            .unwrap();
+        let manifest = r#"[{"Config":"aa.json","RepoTags":["web:1"],"Layers":[]}]"#;
+        for (name, text) in [("long", ""), ("manifest.json", manifest), ("aa.json", AMD64)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            builder.append_data(&mut header, name, text.as_bytes()).unwrap();
+        }
+        builder.into_inner().unwrap().finish().unwrap();
+        (folder, path)
+    }
+
+    /// The library reads a name whole, however long it is.
+    #[test]
+    fn a_name_without_an_end_is_refused() {
+        let (_folder, path) = described(tar::EntryType::GNULongName, 300);
+        assert_eq!(choose(&path, None).unwrap().entry.config, "aa.json");
+        for kind in [tar::EntryType::GNULongName, tar::EntryType::XHeader] {
+            let (_folder, path) = described(kind, LARGEST_HEADERS);
+            let Err(error) = choose(&path, None) else { panic!("{kind:?} was read") };
+            assert!(error.to_string().contains("a name of more than 1 MiB"), "{kind:?}: {error}");
+        }
+        // A file itself may be as long as it likes.
+        let (_folder, path) = described(tar::EntryType::Regular, 3 * LARGEST_HEADERS);
+        assert_eq!(choose(&path, None).unwrap().entry.config, "aa.json");
+    }
+
+    #[test]
+    fn a_file_with_holes_is_refused() {
+        let (_folder, path) = described(tar::EntryType::GNUSparse, 0);
+        let Err(error) = choose(&path, None) else { panic!("it was read") };
+        assert!(error.to_string().contains("is sparse"), "{error}");
+    }
 
     #[test]
     fn an_archive_of_too_many_files_is_refused() {
