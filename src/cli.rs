@@ -196,7 +196,7 @@ pub struct Test {
     /// Where to look: in this process (as root, beside the engine), or by a scout, a helper container.
     #[arg(long, value_name = "WHERE", default_value = "auto")]
     pub look: LookChoice,
-    /// How many specs to run at once; by default twice the number of cores, at least 4, at most 8.
+    /// How many specs to run at once; by default three times the number of cores, at least 4, at most 8.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Check one part of the specs: hash:K/N or slice:K/N, as nextest splits tests, or timings:K/N.

@@ -329,11 +329,11 @@ pub(crate) fn run(
 }
 
 /// How many specs are looked at at once, unless somebody says. Most of a spec's time is waiting for
-/// the engine, so more of them than cores: twice as many took a third less time than as many, and
-/// beyond eight an engine takes longer for all of them (`make bench ROWS=f`).
+/// the engine, so more of them than cores: three times as many took a third less time than as many,
+/// and beyond eight an engine takes longer for all of them (`make bench ROWS=f`).
 fn jobs() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (2 * cores).clamp(4, 8)
+    (3 * cores).clamp(4, 8)
 }
 
 /// Where the run is started, and the root of the repository that it is in: the nearest folder above

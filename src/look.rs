@@ -90,7 +90,7 @@ pub struct Target {
 pub const EPHEMERAL: RangeInclusive<u16> = 32_768..=60_999;
 
 /// Whether this process can see the container for itself: its main process is here and is surely
-/// the container's, its namespace is its own, its tables and descriptors can be read.
+/// the container's, its namespace is its own, its tables can be opened and its descriptors read.
 ///
 /// # Errors
 ///
@@ -102,7 +102,8 @@ pub fn can_see(target: &Target) -> Result<(), LookError> {
         return Err(LookError::Unverified { pid, container });
     }
     subject.require_own_namespace(&target.proc_root)?;
-    subject.read_tables(|_| {})?;
+    // What is in them is the watch's affair: it has begun by now, or is about to.
+    subject.open_tables()?;
     // No inode is sought; the question is whether all descriptors can be read.
     if !census(&target.proc_root, &subject, &std::collections::BTreeSet::new()).complete {
         let path = subject.process().shown("fd");

@@ -214,7 +214,7 @@ pub(super) struct Subject {
     netns: u64,
     identity: Identity,
     container: String,
-    open_tables: [Option<File>; Table::ALL.len()],
+    tables: [Option<File>; Table::ALL.len()],
     /// `sockstat` and `sockstat6`; none if they cannot be had.
     open_counters: Vec<File>,
     buffer: Vec<u8>,
@@ -241,7 +241,7 @@ impl Subject {
             netns,
             identity,
             container: container.to_owned(),
-            open_tables: [const { None }; Table::ALL.len()],
+            tables: [const { None }; Table::ALL.len()],
             buffer: Vec::new(),
         })
     }

@@ -10,7 +10,6 @@ use rustix::{
 use super::{LookError, Process, Subject, TableState};
 use crate::look::{
     diag::Diag,
-    error::Cause,
     glance::Glance,
     tables::{self, Row, Table},
 };
@@ -56,7 +55,7 @@ impl Subject {
         for (index, table) in Table::ALL.into_iter().enumerate() {
             // A table that the kernel lacks must go on being missed.
             if let Some(diag) = diag.as_deref_mut()
-                && self.open_tables[index].is_some()
+                && self.tables[index].is_some()
                 && diag.read(table, &mut each).is_ok()
             {
                 continue;
@@ -75,21 +74,42 @@ impl Subject {
     /// The file stays open and is read again from its start, which spares the kernel the way
     /// through the folders. That it is still the right namespace's is checked with every sample.
     fn load(&mut self, index: usize, table: Table) -> Result<bool, LookError> {
-        let unreadable =
-            |cause: Cause| LookError::unreadable(self.process.shown(table.path()), cause);
-        let slot = &mut self.open_tables[index];
-        let file = match slot {
-            Some(file) => file,
-            None => match self.process.file(table.path()) {
-                Ok(file) => slot.insert(file),
-                Err(Errno::NOENT | Errno::SRCH) => {
-                    return absent(&self.process, table).map(|()| false);
-                }
-                Err(errno) => return Err(unreadable(errno.into())),
-            },
-        };
-        read_from_start(file, &mut self.buffer).map_err(|errno| unreadable(errno.into()))?;
+        if !self.opened(index, table)? {
+            return Ok(false);
+        }
+        let Some(file) = &self.tables[index] else { return Ok(false) };
+        read_from_start(file, &mut self.buffer)
+            .map_err(|errno| LookError::unreadable(self.process.shown(table.path()), errno))?;
         Ok(true)
+    }
+
+    /// Makes sure that a table is open; `false` if the kernel does not have it.
+    fn opened(&mut self, index: usize, table: Table) -> Result<bool, LookError> {
+        if self.tables[index].is_some() {
+            return Ok(true);
+        }
+        match self.process.file(table.path()) {
+            Ok(file) => self.tables[index] = Some(file),
+            Err(Errno::NOENT | Errno::SRCH) => {
+                return absent(&self.process, table).map(|()| false);
+            }
+            Err(errno) => {
+                return Err(LookError::unreadable(self.process.shown(table.path()), errno));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Opens every table, to know that it may be read.
+    ///
+    /// # Errors
+    ///
+    /// If one is missing that this kernel must have, or may not be opened.
+    pub(in crate::look) fn open_tables(&mut self) -> Result<(), LookError> {
+        for (index, table) in Table::ALL.into_iter().enumerate() {
+            self.opened(index, table)?;
+        }
+        Ok(())
     }
 }
 

@@ -175,6 +175,9 @@ impl Eyes {
     pub(super) fn sample(&mut self) -> Result<(), LookError> {
         let is_whole = !self.accounts_agree || self.last_whole.elapsed() >= WHOLLY;
         self.read(is_whole).map_err(|error| self.explain(error))?;
+        if is_whole {
+            self.compare_accounts();
+        }
         if let Some(found) = self.clerk.as_mut().and_then(Clerk::found) {
             self.take_in(&found);
         }
@@ -222,7 +225,6 @@ impl Eyes {
         self.settled = before.filter(|before| has_counters && Some(before) == after);
         if is_whole {
             self.last_whole = began;
-            self.compare_accounts();
         }
         if !is_whole || !self.accounts_agree {
             self.cost = began.elapsed();
