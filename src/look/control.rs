@@ -25,6 +25,7 @@ use super::{
     owners::census,
     process::Subject,
     scan::{Attempt, Verdict, probe},
+    tables::Table,
 };
 use crate::socket::Port;
 
@@ -58,7 +59,7 @@ pub(super) fn control_at(proc_root: &Path) -> Result<Seen, LookError> {
 
     let mut subject = Subject::open(proc_root, std::process::id(), "")?;
     let mut inodes = BTreeSet::new();
-    subject.read_tables(|row| {
+    subject.read_table(Table::Tcp, |row| {
         if row.accepts()
             && row.bound_to() == Port::tcp(open)
             && row.local == IpAddr::from(Ipv4Addr::LOCALHOST)

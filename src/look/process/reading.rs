@@ -44,7 +44,24 @@ impl Subject {
         self.read_with(None, each)
     }
 
-    /// The same, but what `diag` knows of a table that was read before is taken from there. Of
+    /// Reads one table. Says whether the kernel has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_tables`](Self::read_tables).
+    pub(in crate::look) fn read_table(
+        &mut self,
+        table: Table,
+        each: impl FnMut(Row),
+    ) -> Result<bool, LookError> {
+        let is_there = self.load(table as usize, table)?;
+        if is_there {
+            tables::read(table, &self.buffer, each)?;
+        }
+        Ok(is_there)
+    }
+
+    /// Reads all tables, but what `diag` knows of a table that was read before is taken from there. Of
     /// such a table only sockets that may accept are told.
     pub(in crate::look) fn read_with(
         &mut self,

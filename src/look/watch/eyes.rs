@@ -37,7 +37,7 @@ const CHANGED: (Duration, Duration) = (GLANCE, Duration::from_millis(50));
 /// as they were.
 const UNCHANGED: Duration = Duration::from_millis(100);
 /// How often the tables themselves are read where the kernel can be asked for less.
-const WHOLLY: Duration = Duration::from_secs(2);
+const WHOLLY: Duration = Duration::from_secs(5);
 /// How many times as long as it took the thread rests after reading because of a change, within
 /// those limits.
 const RESTS_IF_CHANGED: u32 = 9;
