@@ -11,6 +11,7 @@ demo: ## Watch real images pass and a leaky one get caught (sets up all it needs
 test: engine ## Check everything: formatting, lints, documentation, all tests
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
+	cargo clippy --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --all-features
 	.ci/nothing-left remember target/before-the-tests
 	PORTLID_BUILD_NETWORK="$$(.ci/build-network)" cargo test --locked --all-features

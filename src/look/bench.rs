@@ -40,7 +40,7 @@ impl Tables {
     /// If a table cannot be read whole, or the process is not the same any more.
     pub fn read_once(&mut self) -> Result<usize, LookError> {
         let mut accepting = 0;
-        self.subject.read_tables(|row| accepting += usize::from(row.accepts()))?;
+        self.subject.read_with(None, |row| accepting += usize::from(row.accepts()))?;
         self.subject.check()?;
         Ok(accepting)
     }
@@ -69,7 +69,7 @@ impl Tables {
     pub fn read_once_with_owners(&mut self) -> Result<usize, LookError> {
         self.inodes.clear();
         let inodes = &mut self.inodes;
-        self.subject.read_tables(|row| {
+        self.subject.read_with(None, |row| {
             if row.accepts() {
                 inodes.insert(row.inode);
             }

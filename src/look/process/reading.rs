@@ -31,24 +31,11 @@ impl Subject {
             })
     }
 
-    /// Reads every table once and calls `each` for every socket.
-    ///
-    /// # Errors
-    ///
-    /// If a table is missing that this kernel must have, or cannot be read whole. Some rows may
-    /// have been reported by then.
-    pub(in crate::look) fn read_tables(
-        &mut self,
-        each: impl FnMut(Row),
-    ) -> Result<[TableState; Table::ALL.len()], LookError> {
-        self.read_with(None, each)
-    }
-
     /// Reads one table. Says whether the kernel has it.
     ///
     /// # Errors
     ///
-    /// As [`read_tables`](Self::read_tables).
+    /// As [`read_with`](Self::read_with).
     pub(in crate::look) fn read_table(
         &mut self,
         table: Table,
@@ -61,8 +48,13 @@ impl Subject {
         Ok(is_there)
     }
 
-    /// Reads all tables, but what `diag` knows of a table that was read before is taken from there. Of
-    /// such a table only sockets that may accept are told.
+    /// Reads every table once and calls `each` for every socket. What `diag` knows of a table that
+    /// was read before is taken from there: then only sockets that may accept are told.
+    ///
+    /// # Errors
+    ///
+    /// If a table is missing that this kernel must have, or cannot be read whole. Some rows may
+    /// have been reported by then.
     pub(in crate::look) fn read_with(
         &mut self,
         mut diag: Option<&mut Diag>,

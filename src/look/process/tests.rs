@@ -103,10 +103,10 @@ fn a_process_outlives_its_first_thread() {
     fake.outlived_by(42, 50);
     subject.check().unwrap();
     subject.check_wholly().unwrap();
-    subject.read_tables(|_| {}).unwrap();
+    subject.read_with(None, |_| {}).unwrap();
     // From the beginning, too.
     let mut late = open(&fake).unwrap();
-    late.read_tables(|_| {}).unwrap();
+    late.read_with(None, |_| {}).unwrap();
     assert_eq!((late.netns(), late.identity()), (NETNS, Identity::Verified));
     // And not longer.
     fs::copy(fake.path("42/stat"), fake.path("42/task/50/stat")).unwrap();
@@ -133,7 +133,7 @@ fn a_recycled_pid_is_not_read_by_mistake() {
     fs::rename(fake.path("42"), fake.path("4242")).unwrap();
     fake.process(42, HOST_NETNS, "0::/other\n");
     let mut ports = Vec::new();
-    subject.read_tables(|row| ports.push(row.port)).unwrap();
+    subject.read_with(None, |row| ports.push(row.port)).unwrap();
     assert_eq!(ports, [80]);
 }
 
@@ -176,7 +176,7 @@ fn only_what_the_kernel_lacks_may_be_missing() {
             fs::remove_file(fake.path(&format!("42/net/{file}"))).unwrap();
             fs::remove_file(fake.path(&format!("1/net/{file}"))).unwrap();
         }
-        let states = open(&fake).unwrap().read_tables(|_| {});
+        let states = open(&fake).unwrap().read_with(None, |_| {});
         let absent = states
             .map(|states| states.iter().filter(|state| **state == TableState::NotInKernel).count());
         match expected {
@@ -192,7 +192,7 @@ fn what_the_looker_has_cannot_be_missing() {
     for file in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "udplite", "udplite6"] {
         let fake = FakeProc::with_container();
         fs::remove_file(fake.path(&format!("42/net/{file}"))).unwrap();
-        let error = open(&fake).unwrap().read_tables(|_| {}).unwrap_err();
+        let error = open(&fake).unwrap().read_with(None, |_| {}).unwrap_err();
         assert!(matches!(error, LookError::MissingTable { .. }), "{file}: {error:?}");
     }
 }
@@ -202,12 +202,15 @@ fn an_unreadable_or_cut_table_is_an_error() {
     let fake = FakeProc::with_container();
     fs::remove_file(fake.path("42/net/udp")).unwrap();
     fs::create_dir(fake.path("42/net/udp")).unwrap();
-    assert!(matches!(open(&fake).unwrap().read_tables(|_| {}), Err(LookError::Unreadable { .. })));
+    assert!(matches!(
+        open(&fake).unwrap().read_with(None, |_| {}),
+        Err(LookError::Unreadable { .. })
+    ));
 
     let fake = FakeProc::with_container();
     let cut = format!("{TCP_HEADER}{}", listener([0, 0, 0, 0], 80, 1).trim_end());
     fs::write(fake.path("42/net/tcp"), cut).unwrap();
-    assert!(matches!(open(&fake).unwrap().read_tables(|_| {}), Err(LookError::Table(_))));
+    assert!(matches!(open(&fake).unwrap().read_with(None, |_| {}), Err(LookError::Table(_))));
 }
 
 #[test]
