@@ -40,6 +40,7 @@ mod fixture;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
 mod glance;
+mod holdings;
 mod http;
 mod inside;
 mod neighbour;

@@ -44,7 +44,7 @@ pub(crate) fn quiet(stage: &Stage, pairs: usize) -> Vec<Row> {
     };
     vec![
         row("a watch over one quiet container, of a core", watch.collect(), Allowed::Most(1.0)),
-        row("the same by a scout: its container", turns[2].clone(), Allowed::Anything),
+        row("the same by a scout: its container", turns[2].clone(), Allowed::Most(1.0)),
     ]
 }
 

@@ -140,7 +140,12 @@ impl FakeProc {
 
     /// A file of process 42 that cannot be read: there is a folder in its place.
     pub(super) fn bar(&self, file: &str) {
-        let path = self.path(&format!("42/{file}"));
+        self.bar_of(42, file);
+    }
+
+    /// The same of another process.
+    pub(super) fn bar_of(&self, pid: u32, file: &str) {
+        let path = self.path(&format!("{pid}/{file}"));
         if path.is_dir() {
             fs::remove_dir_all(&path).unwrap();
             fs::write(&path, "").unwrap();

@@ -110,13 +110,13 @@ fn depth(process: &Process) -> usize {
 }
 
 /// That something of a process could not be read.
-struct Hidden;
+pub(super) struct Hidden;
 
 /// The network namespace of the process if it is one of the container's, else `None`.
 ///
 /// A process whose namespace is hidden is judged by its control group alone, if those tell
 /// processes of the container from others; it counts as being in the container's.
-fn membership(process: &mut Process, subject: &Subject) -> Result<Option<u64>, Hidden> {
+pub(super) fn membership(process: &mut Process, subject: &Subject) -> Result<Option<u64>, Hidden> {
     let mut namespace = process.namespace("ns/net");
     // Only then, since most processes of a machine have nothing to do with the container.
     if namespace.is_err() && process.follow() {
@@ -167,8 +167,24 @@ fn held(
 
 /// Which of the `wanted` sockets the process has a descriptor for.
 fn sockets(process: &Process, wanted: &BTreeSet<u64>) -> Result<BTreeSet<u64>, Hidden> {
-    let mut descriptors = process.directory("fd").map_err(|_| Hidden)?;
     let mut held = BTreeSet::new();
+    let mut unlimited = usize::MAX;
+    each_socket(process, &mut unlimited, |inode| {
+        if wanted.contains(&inode) {
+            held.insert(inode);
+        }
+    })?;
+    Ok(held)
+}
+
+/// Calls `each` for every socket that the process has a descriptor for, by inode. Each descriptor
+/// takes one from `allowed`; where that is not enough, the rest is hidden.
+pub(super) fn each_socket(
+    process: &Process,
+    allowed: &mut usize,
+    mut each: impl FnMut(u64),
+) -> Result<(), Hidden> {
+    let mut descriptors = process.directory("fd").map_err(|_| Hidden)?;
     let mut buffer = [0; 40];
     while let Some(entry) = descriptors.read() {
         let entry = entry.map_err(|_| Hidden)?;
@@ -176,15 +192,15 @@ fn sockets(process: &Process, wanted: &BTreeSet<u64>) -> Result<BTreeSet<u64>, H
         if name.to_bytes().starts_with(b".") {
             continue;
         }
+        *allowed = allowed.checked_sub(1).ok_or(Hidden)?;
         let folder = descriptors.fd().map_err(|_| Hidden)?;
         match readlinkat_raw(folder, name, &mut buffer[..]) {
             Ok(length) => {
                 let link = &buffer[..length];
                 if link.starts_with(b"socket:")
                     && let Some(inode) = bracketed(link)
-                    && wanted.contains(&inode)
                 {
-                    held.insert(inode);
+                    each(inode);
                 }
             }
             // Closed since the folder was listed.
@@ -192,7 +208,7 @@ fn sockets(process: &Process, wanted: &BTreeSet<u64>) -> Result<BTreeSet<u64>, H
             Err(_) => return Err(Hidden),
         }
     }
-    Ok(held)
+    Ok(())
 }
 
 /// The process as the container sees it; `None` if it cannot be read, mostly because it has ended.

@@ -1,9 +1,10 @@
 //! Watching a container's sockets: a thread of its own reads the tables again and again.
 //!
 //! It glances at cheap counters every 10 ms, or 20 ms once nothing changed for a while. As soon as
-//! they change the sockets are read, and without a change every 100 ms. Anything seen once counts.
-//! An error is final: whoever asks from then on gets it, and what had been seen before it. Nothing
-//! is ever read from the container's files, and nothing is sent to it.
+//! they change the sockets are read, and without a change every 100 ms; where that takes whole tables,
+//! it is put off for up to 2 s while the container's processes hold the very sockets that they held.
+//! Anything seen once counts. An error is final: whoever asks from then on gets it, and what had been
+//! seen before it. Nothing is ever read from the container's files, and nothing is sent to it.
 
 mod clerk;
 mod ending;

@@ -282,6 +282,21 @@ fn what_is_executed_in_the_container_during_the_watch_is_seen() {
     });
 }
 
+/// The kernel's counters of sockets do not show it.
+#[test]
+fn a_listener_that_takes_anothers_place_for_a_moment_is_seen() {
+    both(
+        || {
+            let rest = "expose: [80/tcp]\nwatch: 2500ms\nscan: off";
+            Tool::subject(&["80/tcp"], &["moving:0.0.0.0:80+220"], rest)
+        },
+        |seen| {
+            let lost = "fail flapping 80/tcp listener :2";
+            seen.is("fail", &[lost, "fail unlisted-listener 81/tcp listener :2"]);
+        },
+    );
+}
+
 #[test]
 fn what_a_process_binds_where_dockers_resolver_is_is_seen() {
     both(

@@ -20,6 +20,7 @@ use crate::look::{
     diag::Diag,
     error::LookError,
     glance::Glance,
+    holdings::Holdings,
     owners::census,
     process::{Subject, TableState},
     tables::Table,
@@ -38,6 +39,10 @@ const CHANGED: (Duration, Duration) = (GLANCE, Duration::from_millis(50));
 const UNCHANGED: Duration = Duration::from_millis(100);
 /// How often the tables themselves are read where the kernel can be asked for less.
 const WHOLLY: Duration = Duration::from_secs(5);
+/// How often they are read where it cannot, while the container's processes hold what they held.
+const UNASKED: Duration = Duration::from_secs(2);
+/// How long that is not compared after it was found to cost no less than the tables.
+const DEAR: Duration = Duration::from_secs(10);
 /// How many times as long as it took the thread rests after reading because of a change, within
 /// those limits.
 const RESTS_IF_CHANGED: u32 = 9;
@@ -62,6 +67,12 @@ pub(super) struct Eyes {
     pub(super) diag: Option<Diag>,
     /// Whether that was found to say the same as the tables, the last time they were compared.
     pub(super) accounts_agree: bool,
+    /// Which sockets the container's processes hold: compared where the accounts do not agree.
+    pub(super) holdings: Holdings,
+    /// When they may be compared next.
+    pub(super) next_comparison: Instant,
+    /// When the tables were last read, or found not worth reading.
+    pub(super) last_look: Instant,
     pub(super) last_sample: Instant,
     /// When there was last a reason to read sooner.
     pub(super) last_change: Instant,
@@ -106,6 +117,9 @@ impl Eyes {
             accepting: Vec::new(),
             diag: Diag::enter(&subject),
             accounts_agree: false,
+            holdings: Holdings::default(),
+            next_comparison: now,
+            last_look: now,
             last_sample: now,
             last_change: now,
             last_whole: now,
@@ -143,7 +157,7 @@ impl Eyes {
         };
         // The glances come every `GLANCE`; what would be due shortly before the next is due now.
         let due = due.saturating_sub(GLANCE / 2);
-        if self.last_sample.elapsed() >= due {
+        if self.last_look.elapsed() >= due && (changed || !self.holds_the_same()) {
             return self.sample();
         }
         let checked = self.subject.check();
@@ -153,6 +167,27 @@ impl Eyes {
             self.glances = self.glances.saturating_add(1);
         }
         Ok(())
+    }
+
+    /// Whether the tables need not be read yet, because the container's processes hold the sockets
+    /// that they held before the latest sample.
+    fn holds_the_same(&mut self) -> bool {
+        let began = Instant::now();
+        if self.accounts_agree
+            || began.duration_since(self.last_whole) >= UNASKED
+            || began < self.next_comparison
+        {
+            return false;
+        }
+        let is_settled = self.holdings.is_settled();
+        let is_same = self.holdings.are_the_same(&self.proc_root, &self.subject);
+        if is_settled && began.elapsed() > self.cost / 2 {
+            self.next_comparison = began + DEAR;
+        }
+        if is_same {
+            self.last_look = began;
+        }
+        is_same
     }
 
     /// Whether the tables may hold something else than in the latest sample.
@@ -197,7 +232,7 @@ impl Eyes {
     /// wholly, what can be asked for at less cost is.
     fn read(&mut self, is_whole: bool) -> Result<(), LookError> {
         let began = Instant::now();
-        self.last_sample = began;
+        (self.last_sample, self.last_look) = (began, began);
         self.note_glance();
         self.subject.check()?;
         let before = self.subject.glance(&mut self.glance).then(|| self.glance.clone());

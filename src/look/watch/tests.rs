@@ -4,6 +4,8 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
+    os::unix::fs::symlink,
+    path::Path,
     process::{Child, ChildStdin, Command as Spawn, Stdio},
 };
 
@@ -200,6 +202,11 @@ fn in_the_namespace() {
                 let _socket = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 4004)).unwrap();
                 thread::sleep(Duration::from_millis(100));
             }
+            "swap" => {
+                drop(sockets.remove(0));
+                let _other = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 4005)).unwrap();
+                thread::sleep(Duration::from_millis(200));
+            }
             "close" => sockets.clear(),
             _ => return,
         }
@@ -316,6 +323,49 @@ fn a_namespace_that_can_be_entered_is_watched_at_less_cost() {
     assert_eq!(eyes.ledger.sockets().len(), 3);
     eyes.finish().unwrap();
     assert!(eyes.last_whole > whole, "the last is a whole one");
+}
+
+/// Where it may not, the tables are read now and then only as long as the container's processes
+/// hold what they held: a socket that takes another's place is seen though the counters are equal.
+#[test]
+fn a_namespace_that_cannot_be_entered_is_watched_at_less_cost() {
+    let mut namespace = Namespace::new();
+    namespace.tell("open");
+    // Who is looked for among processes that are all to be seen.
+    let root = tempfile::tempdir().unwrap();
+    for process in ["self".to_owned(), namespace.child.id().to_string()] {
+        symlink(Path::new("/proc").join(&process), root.path().join(process)).unwrap();
+    }
+    let target = Target { proc_root: root.path().to_owned(), ..namespace.target() };
+    let mut eyes = Eyes::open(&target).unwrap();
+    eyes.diag = None;
+    // Comparing is never too dear here, whatever else the machine does.
+    let watch_for = |eyes: &mut Eyes, time| {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            eyes.cost = Duration::from_secs(1);
+            thread::sleep(eyes.rest());
+            eyes.glance_or_sample().unwrap();
+        }
+    };
+    watch_for(&mut eyes, Duration::from_millis(500));
+    let samples = eyes.ledger.samples();
+    watch_for(&mut eyes, Duration::from_secs(3));
+    let taken = eyes.ledger.samples() - samples;
+    assert!((1..=4).contains(&taken), "{taken} samples in 3 s of quiet");
+    assert!(eyes.last_look > eyes.last_sample, "what is held was compared since");
+
+    // The tables are not read by themselves while the other socket is there.
+    eyes.sample().unwrap();
+    assert!(eyes.holdings.are_the_same(&target.proc_root, &eyes.subject));
+    let swapping = thread::spawn(move || {
+        namespace.tell("swap");
+        namespace
+    });
+    watch_for(&mut eyes, Duration::from_millis(300));
+    let _namespace = swapping.join().unwrap();
+    let ports: Vec<_> = eyes.ledger.sockets().iter().map(|it| it.port.number).collect();
+    assert!(ports.contains(&4005), "{ports:?}");
 }
 
 /// An account that says something else than the tables is not believed.
