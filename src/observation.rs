@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
     time::Duration,
 };
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     foreign::Untrusted,
-    socket::{Port, canonical},
+    socket::{Port, Protocol, canonical},
     spec::Speaks,
 };
 
@@ -260,12 +260,18 @@ impl Observation {
 }
 
 impl Socket {
-    /// Whether this is the resolver that Docker opens inside the container's namespace: on
-    /// 127.0.0.11, and no process of the container holds it.
+    /// Whether this is one of those that Docker opens inside the container's namespace, and no
+    /// process of the container holds: its resolver on 127.0.0.11, and since version 28, for a
+    /// moment, a raw socket on `::1` that announces the container's address to its neighbours
+    /// (unsolicited neighbour advertisements, RFC 4861 section 7.2.6).
     ///
     /// The address alone says nothing: a process of the container may bind it too.
     #[must_use]
-    pub fn is_engine_resolver(&self) -> bool {
-        canonical(self.address) == IpAddr::from([127, 0, 0, 11]) && self.owners == Owners::Outside
+    pub fn is_of_engine(&self) -> bool {
+        /// IP protocol 58, by IANA's registry.
+        const ICMPV6: Port = Port { number: 58, protocol: Protocol::Raw };
+        let address = canonical(self.address);
+        let announces = address == IpAddr::V6(Ipv6Addr::LOCALHOST) && self.port == ICMPV6;
+        (announces || address == IpAddr::from([127, 0, 0, 11])) && self.owners == Owners::Outside
     }
 }

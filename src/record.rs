@@ -16,7 +16,7 @@ pub use self::evidence::{Evidence, LONGEST_GAP};
 use crate::{
     exit::Exit,
     foreign::{Untrusted, shown},
-    judgement::{Finding, Judgement, Verdict},
+    judgement::{Finding, Judgement, Verdict, judge},
     observation::{Answer, Observation, Owner, Owners, Socket, Spoken, Unseen},
     secrets::Secrets,
     socket::Port,
@@ -172,6 +172,19 @@ impl Record {
             left_behind: Vec::new(),
             is_internal_error: false,
         }
+    }
+
+    /// Judges a look that was completed.
+    pub(crate) fn completed(&mut self, spec: &Spec, mut seen: Observation, evidence: Evidence) {
+        let is_elsewhere = evidence.foreign_address().is_some();
+        // The sockets are some process's of the container, but not those behind the answers: only
+        // what either breaks by itself is broken.
+        seen.sockets_hidden |= is_elsewhere;
+        let mut judgement = judge(spec, &seen);
+        if is_elsewhere {
+            judgement.findings.retain(|finding| finding.rule.holds_of_a_part());
+        }
+        self.judged(spec, &seen, judgement, Some(evidence));
     }
 
     /// Takes over the outcome of a judgement. This alone makes a record pass, and only if nothing
@@ -387,9 +400,8 @@ fn ledger(seen: &Observation, places: &mut Places<'_>) -> Vec<LedgerRow> {
         .filter_map(|port| {
             let sockets = || seen.sockets_of(port);
             let declared = seen.declared.contains(&port);
-            // The engine's own resolver is not the image's doing.
-            if !declared && sockets().next().is_some() && sockets().all(Socket::is_engine_resolver)
-            {
+            // The engine's own sockets are not the image's doing.
+            if !declared && sockets().next().is_some() && sockets().all(Socket::is_of_engine) {
                 return None;
             }
             let entry = spec.entry_for(port);
@@ -403,7 +415,7 @@ fn ledger(seen: &Observation, places: &mut Places<'_>) -> Vec<LedgerRow> {
                     .map(crate::observation::Published::on_host)
                     .collect(),
                 reachable: seen.scan.answer(port),
-                listening: sockets().filter(|it| !it.is_engine_resolver()).cloned().collect(),
+                listening: sockets().filter(|it| !it.is_of_engine()).cloned().collect(),
                 spoken: seen.spoken.get(&port).copied(),
                 lost: seen.lost.get(&port).copied(),
                 entry_line: entry.map(|(index, _)| places.of(Place::Entry(index)).0.line),

@@ -405,9 +405,7 @@ impl Session {
         let mut record = notes.record;
         let mut is_blind = false;
         match outcome {
-            Ok(Ok((seen, evidence))) => {
-                record.judged(spec, &seen, judge(spec, &seen), Some(evidence));
-            }
+            Ok(Ok((seen, evidence))) => record.completed(spec, seen, evidence),
             Ok(Err(stop)) => {
                 stopped(&mut record, spec, notes.partial.as_ref(), &stop);
                 if is_deadline(&stop) {

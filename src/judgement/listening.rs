@@ -17,7 +17,7 @@ use crate::{
 pub(super) fn judge(case: &mut Case<'_>) {
     let seen = case.seen;
     let mut by_port: BTreeMap<Port, Vec<&Socket>> = BTreeMap::new();
-    for socket in seen.sockets.iter().filter(|socket| !socket.is_engine_resolver()) {
+    for socket in seen.sockets.iter().filter(|socket| !socket.is_of_engine()) {
         by_port.entry(socket.port).or_default().push(socket);
     }
     for (&port, sockets) in &by_port {

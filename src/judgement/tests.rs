@@ -498,8 +498,20 @@ fn ephemeral_udp() {
 }
 
 #[test]
-fn the_engines_resolver_is_told_by_its_owner() {
+fn the_engines_sockets_are_told_by_their_owner() {
     let nothing = spec(vec![]);
+    // What announces the address to neighbours, for a moment.
+    let evil = Owners::Processes([process("evil", 7, 0)].into());
+    for (port, address, owners, expected) in [
+        ("58/raw", "::1", Owners::Outside, vec![]),
+        ("58/raw", "::1", evil, vec!["note loopback-listener 58/raw"]),
+        ("58/raw", "::1", Owners::Unknown, vec!["note loopback-listener 58/raw"]),
+        ("58/raw", "::", Owners::Outside, vec!["fail unlisted-listener 58/raw"]),
+        ("1/raw", "::1", Owners::Outside, vec!["note loopback-listener 1/raw"]),
+        ("58/tcp", "::1", Owners::Outside, vec!["note loopback-listener 58/tcp"]),
+    ] {
+        check(&nothing, &seen(vec![socket(port, address, owners)]), &expected);
+    }
     for (address, owners, expected) in [
         ("127.0.0.11", Owners::Outside, vec![]),
         (

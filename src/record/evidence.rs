@@ -104,10 +104,7 @@ impl Evidence {
                 "run portlid as root, or with `--look scout`",
             ));
         }
-        let owned: BTreeSet<IpAddr> =
-            self.namespace_addresses.iter().copied().map(canonical).collect();
-        let foreign = self.container_addresses.iter().find(|&&it| !owned.contains(&canonical(it)));
-        if let Some(foreign) = foreign.filter(|_| !self.is_over) {
+        if let Some(foreign) = self.foreign_address() {
             lacks.push(Unseen::new(
                 format!("the network namespace that was read does not have the address {foreign}"),
                 "the container left its network, or was taken off it; leave it alone, and run it \
@@ -115,6 +112,16 @@ impl Evidence {
             ));
         }
         lacks
+    }
+
+    /// An address of the container that the namespace that was read does not have. Then what listens
+    /// there is not what a neighbour is answered by.
+    #[must_use]
+    pub fn foreign_address(&self) -> Option<IpAddr> {
+        let owned: BTreeSet<IpAddr> =
+            self.namespace_addresses.iter().copied().map(canonical).collect();
+        let mut all = self.container_addresses.iter().copied();
+        all.find(|it| !owned.contains(&canonical(*it))).filter(|_| !self.is_over)
     }
 
     fn of_tables(&self) -> Vec<Unseen> {

@@ -48,11 +48,11 @@ impl Session {
         let (image, running, early) = self.start(scene, &eyes, spec, notes).await?;
         notes.of(&image);
         notes.container = Some(running.inspection.id.clone());
+        is_fit(spec, &running)?;
         if matches!(spec.subject, Subject::Container(_)) {
             scene.visit(&running.inspection).await?;
         }
         let view = View { spec, image: &image, running: &running, scene, eyes: &eyes };
-        view.is_fit()?;
         if let Some(hidden) = running.inspection.hides_its_sockets() {
             return Err(self.scan_alone(&view, hidden, notes).await);
         }
@@ -141,6 +141,25 @@ struct Answers {
     control: Seen,
 }
 
+/// Whether the subject can be judged at all, and from here.
+fn is_fit(spec: &Spec, running: &Running) -> Result<(), EngineError> {
+    let seen = &running.inspection;
+    // Before anything else: a container that has ended has no address either.
+    if !seen.life.is_running {
+        return Err(match spec.ready.when {
+            ReadyWhen::Exit(code) if code == seen.life.exit_code => {
+                EngineError::Unfit(Unfit::EndedTooSoon(code))
+            }
+            _ => readiness::exited(running, seen),
+        });
+    }
+    seen.is_fit().map_err(EngineError::Unfit)?;
+    if seen.addresses.is_empty() {
+        return Err(EngineError::Unfit(Unfit::NoNetwork));
+    }
+    Ok(())
+}
+
 /// What one look is about.
 pub(super) struct View<'a, 'b> {
     pub(super) spec: &'a Spec,
@@ -151,25 +170,6 @@ pub(super) struct View<'a, 'b> {
 }
 
 impl View<'_, '_> {
-    /// Whether the subject can be judged at all, and from here.
-    fn is_fit(&self) -> Result<(), EngineError> {
-        let seen = &self.running.inspection;
-        // Before anything else: a container that has ended has no address either.
-        if !seen.life.is_running {
-            return Err(match self.spec.ready.when {
-                ReadyWhen::Exit(code) if code == seen.life.exit_code => {
-                    EngineError::Unfit(Unfit::EndedTooSoon(code))
-                }
-                _ => readiness::exited(self.running, seen),
-            });
-        }
-        seen.is_fit().map_err(EngineError::Unfit)?;
-        if seen.addresses.is_empty() {
-            return Err(EngineError::Unfit(Unfit::NoNetwork));
-        }
-        Ok(())
-    }
-
     pub(super) fn addresses(&self) -> Vec<IpAddr> {
         self.running.inspection.addresses.clone()
     }

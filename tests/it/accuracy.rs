@@ -56,7 +56,7 @@ impl Wish {
             cases: number("N").map_or(50, |it| usize::try_from(it).unwrap()),
             seed: number("SEED").unwrap_or_else(fresh),
             looks: match text("LOOK").as_deref() {
-                None => vec!["here", "scout"],
+                None => engine::ways().to_vec(),
                 Some("here") => vec!["here"],
                 Some("scout") => vec!["scout"],
                 Some(other) => panic!("LOOK is `here` or `scout`, not `{other}`"),

@@ -17,8 +17,6 @@ use crate::{
     liar::{Liar, Lie},
 };
 
-const BOTH: [&str; 2] = ["here", "scout"];
-
 /// A gate on an image that listens on 80, as it should; `rest` may say how long it is watched.
 fn gate(whom: &str, rest: &str) -> Tool {
     let image = engine::fixture(&["80/tcp"]);
@@ -82,7 +80,7 @@ fn told(way: &str, whom: &str, seen: &Seen, because: &str) {
 /// Without blinding it passes, and shows what that rests on.
 #[test]
 fn a_pass_shows_its_evidence() {
-    for whom in BOTH {
+    for &whom in engine::ways() {
         let seen = gate(whom, "watch: 300ms\nscan: full").args(&["-v"]).run();
         seen.is("pass", &[]);
         let evidence = &seen.spec()["evidence"];
@@ -239,7 +237,7 @@ fn a_neighbours_address_gets_no_pass() {
         }),
     ];
     for (way, because, lie) in ways {
-        for whom in BOTH {
+        for &whom in engine::ways() {
             let liar = Liar::telling(lie);
             let seen =
                 gate(whom, "watch: 0s\nscan: listed").args(&["--engine", &liar.endpoint()]).run();
@@ -267,7 +265,7 @@ fn a_container_that_is_meddled_with_gets_no_pass() {
     std::thread::scope(|scope| {
         for (way, because, meddle) in ways {
             scope.spawn(move || {
-                for whom in BOTH {
+                for &whom in engine::ways() {
                     let container = listening();
                     let tool = gate_of(&container, whom, "watch: 4s\nscan: listed");
                     let child = tool.spawn();
@@ -302,7 +300,7 @@ fn wait_for_look_of_scout(child: &Child) {
 fn a_paused_container_gets_no_pass() {
     let container = listening();
     docker(&["pause", &container.id]);
-    for whom in BOTH {
+    for &whom in engine::ways() {
         let seen = gate_of(&container, whom, "watch: 0s\nscan: listed").run();
         told("paused before", whom, &seen, "is paused");
     }

@@ -34,6 +34,15 @@ pub(crate) fn runtime() -> &'static Runtime {
     RUNTIME.get_or_init(|| Runtime::new().unwrap())
 }
 
+/// The ways to look that there are: from elsewhere only the scout's. `make matrix` says where this is.
+pub(crate) fn ways() -> &'static [&'static str] {
+    match std::env::var("PORTLID_TEST_FROM").as_deref() {
+        Ok("elsewhere") => &["scout"],
+        Ok(other) => panic!("nobody tests from `{other}`"),
+        Err(_) => &["here", "scout"],
+    }
+}
+
 /// The static binary of `tests/fixture`.
 pub(crate) fn listener() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();

@@ -389,7 +389,9 @@ fn the_truth_passes() {
         seen.is("pass", &[]);
     }
     // And what the swapped answers hide is a leak.
-    let seen = tool(cell("here", Call::Inspect, Fault::Swap), &others, 60).run();
+    let tool = tool(cell("here", Call::Inspect, Fault::Swap), &others, 60);
+    let proxy = Proxy::start(tool.path(), None);
+    let seen = tool.args(&["--engine", &proxy.url]).run();
     assert_eq!(seen.code, Some(1), "{seen}");
 }
 
@@ -491,7 +493,7 @@ fn an_engine_that_stops_is_not_waited_for() {
     let spec = format!(
         "image: {image}\nrun: {{ command: [\"tcp:0.0.0.0:80\"] }}\nexpose: [80/tcp]\nwatch: 4s\nscan: listed\n"
     );
-    for look in ["here", "scout"] {
+    for &look in engine::ways() {
         let tool = Tool::gate(&spec)
             .args(&["--look", look])
             .without("DOCKER_HOST")

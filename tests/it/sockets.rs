@@ -23,11 +23,10 @@ use crate::{
 
 /// Looks from here and by a scout, both at once.
 fn both(tool: impl Fn() -> Tool, check: impl Fn(&Seen)) {
-    let seen = thread::scope(|scope| {
-        ["here", "scout"]
-            .map(|whom| tool().args(&["--look", whom]))
-            .map(|tool| scope.spawn(move || tool.run()))
-            .map(|looking| looking.join().unwrap())
+    let seen: Vec<Seen> = thread::scope(|scope| {
+        let tools = engine::ways().iter().map(|whom| tool().args(&["--look", whom]));
+        let looking: Vec<_> = tools.map(|tool| scope.spawn(move || tool.run())).collect();
+        looking.into_iter().map(|looking| looking.join().unwrap()).collect()
     });
     seen.iter().for_each(check);
 }

@@ -38,7 +38,7 @@ fn a_container_is_seen_with_owners() {
     assert_eq!(sighting.sockets.len(), 2);
     let owner = sighting.sockets[0].owners.processes().next().unwrap();
     assert_eq!((owner.pid, owner.shown().raw(), owner.uid), (7, "app", 101));
-    assert!(sighting.sockets[1].is_engine_resolver());
+    assert!(sighting.sockets[1].is_of_engine());
     assert!(sighting.sockets[0].first_seen >= fake.target().age);
     assert_eq!(sighting.identity, Identity::Verified);
     assert_eq!(sighting.tables[&Table::Udp6], TableState::Read);
@@ -140,7 +140,7 @@ fn an_owner_that_appears_later_is_found() {
     eyes.sample().unwrap();
     fake.descriptor(42, 4, "socket:[9]");
     let sighting = eyes.finish().unwrap();
-    assert!(!sighting.sockets[1].is_engine_resolver());
+    assert!(!sighting.sockets[1].is_of_engine());
 }
 
 /// Glances replace samples only while the counters are there and equal.
@@ -200,7 +200,7 @@ fn in_the_namespace() {
             }
             "blink" => {
                 let _socket = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 4004)).unwrap();
-                thread::sleep(Duration::from_millis(100));
+                thread::sleep(Duration::from_millis(500));
             }
             "swap" => {
                 drop(sockets.remove(0));

@@ -7,9 +7,11 @@ use jiff::civil::date;
 use super::*;
 use crate::{
     judgement::{Verdict, judge},
-    observation::{Observation, PublishedBy, ScanResult},
+    observation::{Answer, Observation, Owners, PublishedBy, ScanResult, Socket},
     record::{Reason, Record},
-    spec::{Ready, Run, Source, Subject},
+    rule::{Level, Rule},
+    socket::{Port, PortRange},
+    spec::{Entry, Ready, Run, Source, Subject},
 };
 
 const WATCH: Duration = Duration::from_secs(2);
@@ -83,8 +85,57 @@ fn nothing() -> Observation {
 fn record(spec: &Spec, evidence: Option<Evidence>) -> Record {
     let reason = Reason { message: "it was not looked at".to_owned(), hint: None };
     let mut record = Record::inconclusive(spec, reason);
-    record.judged(spec, &nothing(), judge(spec, &nothing()), evidence);
+    match evidence {
+        Some(evidence) => record.completed(spec, nothing(), evidence),
+        None => record.judged(spec, &nothing(), judge(spec, &nothing()), None),
+    }
     record
+}
+
+/// The tables of one network and a scan of another say nothing of each other; what either breaks by
+/// itself is broken.
+#[test]
+fn where_the_namespace_is_another_only_what_stands_by_itself_is_broken() {
+    let socket = |number| Socket {
+        port: Port::tcp(number),
+        address: address("0.0.0.0"),
+        owners: Owners::Unknown,
+        first_seen: Duration::ZERO,
+        last_seen: WATCH,
+    };
+    let web = Spec {
+        expose: vec![Entry::new("80/tcp".parse::<PortRange>().unwrap())],
+        ..spec(Scan::Full)
+    };
+    let judged = |sockets: &[u16], answers: &[(u16, Answer)], namespace: &str| {
+        let seen = Observation {
+            sockets: sockets.iter().copied().map(socket).collect(),
+            scan: ScanResult {
+                scanned: 65_535,
+                answers: answers.iter().copied().collect(),
+                full: true,
+            },
+            ..nothing()
+        };
+        let evidence = Evidence { namespace_addresses: vec![address(namespace)], ..complete() };
+        let mut record = record(&web, None);
+        record.completed(&web, seen, evidence);
+        let failed = record.findings.iter().filter(|it| it.finding.level == Level::Fail);
+        (record.verdict, failed.map(|it| it.finding.rule).collect::<Vec<_>>())
+    };
+    let (own, other) = ("172.17.0.2", "10.0.0.9");
+    let refused = &[(80, Answer::Refused)];
+    assert_eq!(judged(&[80], refused, own), (Verdict::Fail, vec![Rule::Unreachable]));
+    assert_eq!(judged(&[80], refused, other), (Verdict::Inconclusive, vec![]));
+    // A child may have stayed behind, where the entry allows it to listen.
+    let open = &[(80, Answer::Open)];
+    assert_eq!(judged(&[], open, own).0, Verdict::Fail);
+    assert_eq!(judged(&[], open, other), (Verdict::Inconclusive, vec![]));
+    let unlisted = &[(3000, Answer::Open)];
+    let reached = (Verdict::Fail, vec![Rule::UnlistedReachable]);
+    assert_eq!(judged(&[], unlisted, other), reached);
+    let listening = (Verdict::Fail, vec![Rule::UnlistedListener]);
+    assert_eq!(judged(&[3000], &[], other), listening);
 }
 
 #[test]
