@@ -451,10 +451,10 @@ fn a_place_from_which_nothing_is_seen_gets_no_pass() {
             format!("mount -t proc -o hidepid=2 proc /proc && exec {WEAK}"),
         ),
     ] {
-        let image = engine::fixture(&["80/tcp"]);
+        let image = engine::fixture(&["8080/tcp"]);
         let spec = format!(
-            "image: {image}\nrun: {{ command: [\"tcp:0.0.0.0:80\"], user: \"1234\" }}\n\
-             expose: [{{ port: 80/tcp, process: listener, user: \"1234\" }}]\n{QUICK}\n"
+            "image: {image}\nrun: {{ command: [\"tcp:0.0.0.0:8080\"], user: \"1234\" }}\n\
+             expose: [{{ port: 8080/tcp, process: listener, user: \"1234\" }}]\n{QUICK}\n"
         );
         let tool = Tool::gate(&spec);
         let seen = tool.collect(by_way_of(program, &format!("{script} \"$0\" \"$@\""), &tool));

@@ -153,6 +153,7 @@ fn hostile_images_harm_nobody() {
             .iter()
             .map(|record| (record["name"].as_str().unwrap(), record))
             .collect();
+    let is_podman = seen.json.as_ref().unwrap()["engine"]["name"] == "podman";
     let mut lies = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         let record = records[format!("{number:03}-{}", case.name).as_str()];
@@ -163,7 +164,10 @@ fn hostile_images_harm_nobody() {
             record["verdict"].as_str().unwrap(),
             record["seconds"].as_f64().unwrap()
         );
-        lies.extend(wrong(case, record));
+        // Podman drops the health check of an image that is loaded.
+        if !(is_podman && case.name == "health-check-listens") {
+            lies.extend(wrong(case, record));
+        }
     }
     for (name, record) in &records {
         if name.ends_with("benign") && record["verdict"] != "pass" && !was_overloaded(record) {
