@@ -11,6 +11,7 @@ use std::{
 
 use bollard::{
     Docker, body_full,
+    errors::Error,
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
         ImportImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
@@ -184,9 +185,7 @@ fn root(binary: &[u8]) -> Vec<u8> {
 
 /// The answer, as soon as there is one that can be read: while Podman removes something, its lists
 /// hold states that Docker does not know, or fail.
-async fn settled<T, F: Future<Output = Result<T, bollard::errors::Error>>>(
-    ask: impl Fn() -> F,
-) -> T {
+async fn settled<T, F: Future<Output = Result<T, Error>>>(ask: impl Fn() -> F) -> T {
     let mut tries = 0;
     loop {
         match ask().await {
@@ -245,10 +244,14 @@ pub(crate) fn id(reference: &str) -> String {
     runtime().block_on(async { docker.inspect_image(reference).await.unwrap().id.unwrap() })
 }
 
-/// Whether the engine has the image.
+/// Whether the engine has the image. Podman has some that it cannot describe.
 pub(crate) fn has_image(reference: &str) -> bool {
     let docker = docker();
-    runtime().block_on(async { docker.inspect_image(reference).await.is_ok() })
+    match runtime().block_on(docker.inspect_image(reference)) {
+        Ok(_) => true,
+        Err(Error::DockerResponseServerError { status_code, .. }) => status_code != 404,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// A container that somebody else started. Removed when dropped.
