@@ -13,10 +13,11 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use bollard::{
-    body_full,
+    Docker, body_full,
     container::{AttachContainerResults, LogOutput},
     errors::Error,
     models::{
@@ -30,7 +31,11 @@ use bollard::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future};
 use sha2::{Digest, Sha256};
-use tokio::{io::AsyncWrite, sync::oneshot, time::timeout};
+use tokio::{
+    io::AsyncWrite,
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use super::{
     archive,
@@ -52,6 +57,11 @@ pub(super) const REPOSITORY: &str = "portlid-scout";
 
 /// Ten times the weight of an ordinary container.
 const CPU_SHARES: i64 = 10_240;
+/// How often the image is loaded at most, if the engine fails: Podman forgets a layer that somebody
+/// removes while it makes an image of the same.
+const LOADS: u32 = 3;
+/// How long it is let alone before the next time.
+const AGAIN: Duration = Duration::from_millis(200);
 
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
@@ -226,12 +236,19 @@ impl Engine {
         let archive = packed.map_err(|it| failed(it.into()))?.map_err(|it| failed(it.into()))?;
         let docker = self.docker.clone();
         let load = async move {
-            let options = ImportImageOptionsBuilder::default().quiet(true).build();
-            let mut answers = unending(docker.import_image(options, body_full(archive), None));
-            while let Some(answer) = answers.next().await {
-                answer?;
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                let loaded = load(&docker, archive.clone()).await;
+                let is_engines = matches!(
+                    &loaded,
+                    Err(Error::DockerResponseServerError { status_code: 500.., .. })
+                );
+                if !is_engines || tries == LOADS {
+                    return loaded.map_err(Cause::from);
+                }
+                sleep(AGAIN).await;
             }
-            Ok(())
         };
         match timeout(patience(), archive::noted(self, &tag, load)).await {
             Ok(loaded) => loaded.map_err(failed)?,
@@ -242,6 +259,16 @@ impl Engine {
         }
         Ok(tag)
     }
+}
+
+/// Loads an archive of images.
+async fn load(docker: &Docker, archive: Bytes) -> Result<(), Error> {
+    let options = ImportImageOptionsBuilder::default().quiet(true).build();
+    let mut answers = unending(docker.import_image(options, body_full(archive), None));
+    while let Some(answer) = answers.next().await {
+        answer?;
+    }
+    Ok(())
 }
 
 /// What is said behind the mark: before it libtest speaks.

@@ -313,9 +313,11 @@ fn wrong(cell: Cell, seen: &Seen, took: Duration, patience: u64) -> Vec<String> 
             }
         }
         Some(5) if may_leave(cell.call) => {
-            if !seen.stderr.contains("remove it with: docker ")
-                && !seen.stdout.contains("remove it with: docker ")
-            {
+            let says = |program: &str| {
+                let command = format!("remove it with: {program} ");
+                seen.stderr.contains(&command) || seen.stdout.contains(&command)
+            };
+            if !says("docker") && !says("podman") {
                 faults.push("no command removes what was left".to_owned());
             }
         }
@@ -520,7 +522,8 @@ fn an_engine_that_stops_is_not_waited_for() {
         assert_eq!(seen.code, Some(3), "{seen}");
         let reason = seen.spec()["reason"].as_str().unwrap();
         assert!(["inspect container", "the scout"].iter().any(|it| reason.contains(it)), "{seen}");
-        assert!(seen.stdout.contains("remove it with: docker rm -f -v portlid-"), "{seen}");
+        let left = ["docker", "podman"].map(|it| format!("remove it with: {it} rm -f -v portlid-"));
+        assert!(left.iter().any(|it| seen.stdout.contains(it)), "{seen}");
         proxy.repent();
         let deadline = Instant::now() + Duration::from_secs(45);
         while !engine::made_by(pid).is_empty() {

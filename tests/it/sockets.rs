@@ -209,7 +209,8 @@ fn every_protocol_is_seen_with_its_owner() {
         expected.insert(1, "fail unlisted-listener 71/udplite listener :2");
         expected.push("note loopback-listener 72/udplite listener :2");
     }
-    let rest = "expose: [80/tcp, 81/tcp, 70/udplite, 253/raw, 35020/packet]\nwatch: 1s";
+    let rest = "expose: [80/tcp, 81/tcp, 70/udplite, 253/raw, 35020/packet]\nwatch: 1s\n\
+                run:\n  cap_add: [NET_RAW]";
     let rest = if has_udp_lite { rest.to_owned() } else { rest.replace(" 70/udplite,", "") };
     both(
         || Tool::subject(&["80/tcp", "81/tcp"], &command, &rest),
