@@ -250,7 +250,7 @@ impl Session {
         loop {
             let (mut record, cannot_see) = self.check_with(engine, spec).await;
             tries += 1;
-            if tries < TRIES && was_interrupted(&record) && self.signal().is_none() {
+            if tries < TRIES && was_interrupted(&record, spec) && self.signal().is_none() {
                 left_behind.append(&mut record.left_behind);
                 self.tell(&spec.name, Event::Line("the machine is overloaded: looking once more"));
                 continue;
@@ -439,10 +439,12 @@ impl Session {
 /// How many times a spec is looked at, at most, if the machine is too busy.
 const TRIES: u32 = 3;
 
-/// Whether all that speaks against the look is that it was interrupted for too long.
-fn was_interrupted(record: &Record) -> bool {
+/// Whether all that speaks against the look is that it was interrupted for too long. What an
+/// exploring spec finds speaks against nothing.
+fn was_interrupted(record: &Record, spec: &Spec) -> bool {
     let gap = record.evidence.as_ref().map(|evidence| evidence.longest_gap);
-    record.verdict == Verdict::Inconclusive && gap.is_some_and(|gap| gap > LONGEST_GAP)
+    (record.verdict == Verdict::Inconclusive || spec.explores())
+        && gap.is_some_and(|gap| gap > LONGEST_GAP)
 }
 
 /// The record of a look that was broken off. What was seen until then still counts: a rule that it

@@ -1,6 +1,12 @@
 //! Looks without a spec: `look`, `init`, `diff`.
 
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
 use bollard::models::HostConfig;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
@@ -112,6 +118,29 @@ fn a_container_that_runs_is_not_touched() {
     assert_eq!(seen.code, Some(0), "{seen}");
     assert_eq!(rows(&json(&seen)["images"][0]), ["8080/tcp open -"], "{seen}");
     assert!(container.is_running());
+}
+
+/// Whatever came and went meanwhile, nobody saw it.
+#[test]
+fn a_look_that_is_stopped_is_taken_once_more() {
+    let image = fixture(&["80/tcp"]);
+    let arguments = ["look", &image, "--watch", "2s", "--look", "here", "--", "tcp:0.0.0.0:80"];
+    let tool = Tool::new(&arguments);
+    let child = tool.spawn();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !engine::made_by(child.id()).iter().any(|it| it.contains("RUNNING")) {
+        assert!(Instant::now() < deadline, "it does not look");
+        sleep(Duration::from_millis(20));
+    }
+    sleep(Duration::from_millis(300));
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    sleep(Duration::from_secs(1));
+    kill_process(pid, Signal::CONT).unwrap();
+    let seen = tool.collect(child);
+    assert!(seen.stderr.contains("overloaded: looking once more"), "{seen}");
+    assert_eq!(seen.code, Some(0), "{seen}");
+    assert!(seen.stdout.contains("80/tcp  open "), "{seen}");
 }
 
 /// The drafted spec passes at once, and holds no secret.
