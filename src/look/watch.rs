@@ -54,7 +54,8 @@ pub struct Sighting {
     pub watched_from: Option<Duration>,
     /// The last sample, since the start of the container.
     pub until: Duration,
-    /// The longest time between two samples or glances.
+    /// The longest time from the beginning of a sample, or of a glance that says that nothing has
+    /// changed, to the end of the next: whatever accepted traffic for longer was seen.
     pub longest_gap: Duration,
     /// The inode of the network namespace that was read.
     pub netns: u64,
@@ -117,7 +118,7 @@ impl Watch {
     /// As [`begin`](Self::begin).
     pub(super) fn begin_early(target: &Target, looked: Instant) -> Result<Self, LookError> {
         let mut eyes = Eyes::open(target)?;
-        eyes.last_glance = looked;
+        eyes.last_sight = looked;
         eyes.seeks_owners = false;
         Self::begin_with(target, eyes)
     }

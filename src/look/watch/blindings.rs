@@ -218,7 +218,7 @@ fn no_lie_about_the_target_makes_a_whole_look() {
 fn a_pause_of_ours_is_told() {
     let fake = container();
     let pause = |eyes: &mut Eyes| {
-        eyes.last_glance = Instant::now().checked_sub(Duration::from_secs(2)).unwrap();
+        eyes.last_sight = Instant::now().checked_sub(Duration::from_secs(2)).unwrap();
     };
     let told = told("a pause", look(&fake.target(), pause));
     assert_eq!(told, "no pass: nobody looked for a while");

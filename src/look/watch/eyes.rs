@@ -79,6 +79,9 @@ pub(super) struct Eyes {
     /// When the tables themselves were read.
     pub(super) last_whole: Instant,
     pub(super) last_glance: Instant,
+    /// What accepts traffic was known at this moment: there was a sample then, or nothing had
+    /// changed since one.
+    pub(super) last_sight: Instant,
     /// The counters before the latest sample; `None` if they changed while it was taken, or if
     /// there are none.
     pub(super) settled: Option<Glance>,
@@ -124,6 +127,7 @@ impl Eyes {
             last_change: now,
             last_whole: now,
             last_glance: now,
+            last_sight: now,
             settled: None,
             glance: Glance::default(),
             glances: 0,
@@ -148,9 +152,10 @@ impl Eyes {
 
     /// Reads the tables if it is time, or if the counters say that something has changed.
     pub(super) fn glance_or_sample(&mut self) -> Result<(), LookError> {
+        let began = Instant::now();
         let changed = self.has_changed();
         let due = if changed {
-            self.last_change = Instant::now();
+            self.last_change = began;
             (self.cost * RESTS_IF_CHANGED).clamp(CHANGED.0, CHANGED.1)
         } else {
             UNCHANGED
@@ -162,8 +167,10 @@ impl Eyes {
         }
         let checked = self.subject.check();
         checked.map_err(|error| self.explain(error))?;
-        self.note_glance();
+        self.last_glance = began;
+        // What has changed is not known before it is read.
         if !changed {
+            self.note_sight(began);
             self.glances = self.glances.saturating_add(1);
         }
         Ok(())
@@ -201,10 +208,11 @@ impl Eyes {
         !self.subject.glance(&mut self.glance) || self.glance != *settled
     }
 
-    pub(super) fn note_glance(&mut self) {
-        let now = Instant::now();
-        self.longest_gap = self.longest_gap.max(now.duration_since(self.last_glance));
-        self.last_glance = now;
+    /// Notes that from `began` until now was looked at what accepts traffic. What came right after
+    /// the last look began and goes right before this one ends may be seen by neither.
+    pub(super) fn note_sight(&mut self, began: Instant) {
+        self.longest_gap = self.longest_gap.max(self.last_sight.elapsed());
+        self.last_sight = began;
     }
 
     pub(super) fn sample(&mut self) -> Result<(), LookError> {
@@ -232,8 +240,7 @@ impl Eyes {
     /// wholly, what can be asked for at less cost is.
     fn read(&mut self, is_whole: bool) -> Result<(), LookError> {
         let began = Instant::now();
-        (self.last_sample, self.last_look) = (began, began);
-        self.note_glance();
+        (self.last_sample, self.last_look, self.last_glance) = (began, began, began);
         self.subject.check()?;
         let before = self.subject.glance(&mut self.glance).then(|| self.glance.clone());
         self.accepting.clear();
@@ -245,6 +252,7 @@ impl Eyes {
             accepting.extend(Accepting::of(&row));
         })?;
         self.subject.check()?;
+        self.note_sight(began);
         for (table, state) in Table::ALL.into_iter().zip(states) {
             // A kernel module may come during the watch, and its table with it.
             let known = self.tables.entry(table).or_insert(state);
@@ -321,7 +329,7 @@ impl Eyes {
         let ended = matches!(error, LookError::NoProcess { .. })
             || self.subject.process().has_ended()
             || is_missing && self.is_ending();
-        self.note_glance();
+        self.note_sight(Instant::now());
         if ended {
             LookError::Gone {
                 pid: self.subject.pid(),

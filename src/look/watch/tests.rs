@@ -164,6 +164,34 @@ fn a_glance_is_enough_while_nothing_changes() {
     assert!(eyes.has_changed(), "without counters nothing is known");
 }
 
+/// A glance that says that something has changed does not say what.
+#[test]
+fn what_has_changed_is_out_of_sight_until_it_is_read() {
+    let counters = |tcp| format!("TCP: inuse {tcp}\n");
+    let fake = FakeProc::with_container();
+    fs::write(fake.path("42/net/sockstat"), counters(1)).unwrap();
+    fake.descriptor(42, 3, "socket:[7]");
+    fake.listeners(&[listener([0, 0, 0, 0], 80, 7)]);
+    let mut eyes = Eyes::open(&fake.target()).unwrap();
+    eyes.sample().unwrap();
+    let step = Duration::from_millis(15);
+    let glance = |eyes: &mut Eyes, is_due: bool| {
+        let now = Instant::now();
+        let far = Duration::from_secs(60);
+        eyes.last_look = if is_due { now.checked_sub(far).unwrap() } else { now + far };
+        eyes.longest_gap = Duration::ZERO;
+        thread::sleep(step);
+        eyes.glance_or_sample().unwrap();
+        (eyes.longest_gap, eyes.ledger.samples())
+    };
+    let (gap, samples) = glance(&mut eyes, false);
+    assert!(gap >= step, "nothing has changed, and that was seen");
+    fs::write(fake.path("42/net/sockstat"), counters(2)).unwrap();
+    assert_eq!(glance(&mut eyes, false), (Duration::ZERO, samples), "it was not read yet");
+    let (gap, after) = glance(&mut eyes, true);
+    assert!(gap >= step * 2 && after == samples + 1, "{gap:?}");
+}
+
 /// A port that was missed is looked for at once, whatever the counters say.
 #[test]
 fn a_missed_port_is_looked_for_again() {
