@@ -14,7 +14,11 @@ use std::{
 };
 
 use bollard::{Docker, errors::Error};
-use tokio::{net::UnixStream, sync::OnceCell, time::timeout};
+use tokio::{
+    net::UnixStream,
+    sync::OnceCell,
+    time::{sleep, timeout},
+};
 
 use super::{
     archive,
@@ -166,7 +170,8 @@ impl Engine {
             version: crate::foreign::shown(&version.version.unwrap_or_default(), 40),
         };
         let default_runtime = if is_podman {
-            let info = request("ask for its runtime", HELLO, docker.info()).await?;
+            // It counts all that it has for that.
+            let info = request("tell its runtime", HELLO_FAR, docker.info()).await?;
             // A path or a name.
             let runtime = info.default_runtime.unwrap_or_default();
             Some(runtime.rsplit('/').next().unwrap_or_default().to_owned())
@@ -310,6 +315,27 @@ pub(super) async fn request<T>(
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(EngineError::failed(what, error)),
         Err(_) => Err(EngineError::Deadline { what: what.into(), limit }),
+    }
+}
+
+/// Asks what may be asked more than once, and again where the engine fails: Podman does while
+/// somebody else removes an image that it comes across.
+pub(super) async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    const TIMES: u32 = 3;
+    const PAUSE: Duration = Duration::from_millis(200);
+    let mut times = 1;
+    loop {
+        let answer = ask().await;
+        let has_failed =
+            matches!(&answer, Err(Error::DockerResponseServerError { status_code: 500.., .. }));
+        if !has_failed || times == TIMES {
+            return answer;
+        }
+        times += 1;
+        sleep(PAUSE).await;
     }
 }
 

@@ -13,7 +13,6 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
 };
 
 use bollard::{
@@ -31,15 +30,11 @@ use bollard::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future};
 use sha2::{Digest, Sha256};
-use tokio::{
-    io::AsyncWrite,
-    sync::oneshot,
-    time::{sleep, timeout},
-};
+use tokio::{io::AsyncWrite, sync::oneshot, time::timeout};
 
 use super::{
     archive,
-    client::{Engine, patience, request},
+    client::{Engine, patience, patiently, request},
     elf,
     entrance::{Entrance, MARK},
     error::{Cause, EngineError},
@@ -57,11 +52,6 @@ pub(super) const REPOSITORY: &str = "portlid-scout";
 
 /// Ten times the weight of an ordinary container.
 const CPU_SHARES: i64 = 10_240;
-/// How often the image is loaded at most, if the engine fails: Podman forgets a layer that somebody
-/// removes while it makes an image of the same.
-const LOADS: u32 = 3;
-/// How long it is let alone before the next time.
-const AGAIN: Duration = Duration::from_millis(200);
 
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
@@ -235,21 +225,8 @@ impl Engine {
         let packed = tokio::task::spawn_blocking(move || pack(&name, &labels, &arguments)).await;
         let archive = packed.map_err(|it| failed(it.into()))?.map_err(|it| failed(it.into()))?;
         let docker = self.docker.clone();
-        let load = async move {
-            let mut tries = 0;
-            loop {
-                tries += 1;
-                let loaded = load(&docker, archive.clone()).await;
-                let is_engines = matches!(
-                    &loaded,
-                    Err(Error::DockerResponseServerError { status_code: 500.., .. })
-                );
-                if !is_engines || tries == LOADS {
-                    return loaded.map_err(Cause::from);
-                }
-                sleep(AGAIN).await;
-            }
-        };
+        let load =
+            async move { patiently(|| load(&docker, archive.clone())).await.map_err(Cause::from) };
         match timeout(patience(), archive::noted(self, &tag, load)).await {
             Ok(loaded) => loaded.map_err(failed)?,
             Err(_) => {

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::{
     archive, build,
-    client::{Engine, is_missing, patience, request, untrue},
+    client::{Engine, is_missing, patience, patiently, request, untrue},
     error::{Cause, EngineError},
     meter::unending,
     scene::Scene,
@@ -124,7 +124,8 @@ impl Engine {
         platform: Option<&Platform>,
     ) -> Result<Image, EngineError> {
         let what = format!("inspect image `{}`", foreign::shown(shown, 120));
-        let seen = request(what.clone(), patience(), self.docker.inspect_image(id)).await?;
+        let inspected = patiently(|| self.docker.inspect_image(id));
+        let seen = request(what.clone(), patience(), inspected).await?;
         // Podman finds short names under aliases, and those are in none of its answers.
         let is_named = self.default_runtime.is_some() || is_called(&seen, id);
         let is_whole = seen.id.as_ref().is_some_and(|id| !id.is_empty())
