@@ -2,7 +2,7 @@
 //!
 //! It glances at cheap counters every 10 ms, or 20 ms once nothing changed for a while. As soon as
 //! they change the sockets are read, and without a change every 100 ms; where that takes whole tables,
-//! it is put off for up to 2 s while the container's processes hold the very sockets that they held.
+//! it is put off for up to 5 s while the container's processes hold the very sockets that they held.
 //! Anything seen once counts. An error is final: whoever asks from then on gets it, and what had been
 //! seen before it. Nothing is ever read from the container's files, and nothing is sent to it.
 

@@ -37,10 +37,9 @@ const CHANGED: (Duration, Duration) = (GLANCE, Duration::from_millis(50));
 /// than that is seen even if the counters are of no use: two sockets that change places leave them
 /// as they were.
 const UNCHANGED: Duration = Duration::from_millis(100);
-/// How often the tables themselves are read where the kernel can be asked for less.
-const WHOLLY: Duration = Duration::from_secs(5);
-/// How often they are read where it cannot, while the container's processes hold what they held.
-const UNASKED: Duration = Duration::from_secs(2);
+/// How often the tables themselves are read where the kernel can be asked for less, or while the
+/// container's processes hold what they held.
+pub(super) const WHOLLY: Duration = Duration::from_secs(5);
 /// How long that is not compared after it was found to cost no less than the tables.
 const DEAR: Duration = Duration::from_secs(10);
 /// How many times as long as it took the thread rests after reading because of a change, within
@@ -181,7 +180,7 @@ impl Eyes {
     fn holds_the_same(&mut self) -> bool {
         let began = Instant::now();
         if self.accounts_agree
-            || began.duration_since(self.last_whole) >= UNASKED
+            || began.duration_since(self.last_whole) >= WHOLLY
             || began < self.next_comparison
         {
             return false;
