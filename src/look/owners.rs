@@ -129,7 +129,9 @@ pub(super) fn membership(process: &mut Process, subject: &Subject) -> Result<Opt
     }
     if !subject.container().is_empty() {
         let groups = process.text("cgroup").map_err(|_| Hidden)?;
-        if contains(&groups, subject.container().as_bytes()) {
+        if contains(&groups, subject.container().as_bytes())
+            || !subject.is_told_by_groups() && is_of_its_processes(process, subject)
+        {
             return Ok(Some(namespace.unwrap_or(subject.netns())));
         }
     }
@@ -137,6 +139,38 @@ pub(super) fn membership(process: &mut Process, subject: &Subject) -> Result<Opt
         Err(_) if subject.identity() == Identity::Unverified => Err(Hidden),
         Ok(_) | Err(_) => Ok(None),
     }
+}
+
+/// Whether the process is in the subject's process namespace, or descends from the subject. That
+/// tells whose it is where control groups do not (rootless Podman on version 1).
+fn is_of_its_processes(process: &Process, subject: &Subject) -> bool {
+    /// More than nests in a container, and an end if processes change places meanwhile.
+    const ANCESTORS: usize = 64;
+    let namespace = process.namespace("ns/pid").ok();
+    // In the host's process namespace everybody is.
+    let is_nested = depth(subject.process()) > 1;
+    if is_nested && namespace.is_some() && namespace == subject.process().namespace("ns/pid").ok() {
+        return true;
+    }
+    let mut ancestor = parent(process);
+    for _ in 0..ANCESTORS {
+        match ancestor {
+            Some(pid) if pid == subject.pid() => return true,
+            Some(pid) if pid > 1 => {
+                ancestor = process.beside(pid).ok().and_then(|process| parent(&process));
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// The process's parent, as the looker numbers it.
+fn parent(process: &Process) -> Option<u32> {
+    let status = process.text("status").ok()?;
+    let mut lines = status.split(|byte| *byte == b'\n');
+    let line = lines.find_map(|line| line.strip_prefix(b"PPid:"))?;
+    std::str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
 /// Which of the `wanted` sockets the process holds, and as who; `None` if none.

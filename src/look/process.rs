@@ -51,6 +51,11 @@ impl Process {
         }
     }
 
+    /// Opens the folder of another process of the same `/proc`.
+    pub(super) fn beside(&self, pid: u32) -> Result<Self, LookError> {
+        Self::open(self.path.parent().unwrap_or(&self.path), pid)
+    }
+
     /// Turns to a thread that goes on, if the one that was read from has ended. Returns whether it
     /// did.
     pub(super) fn follow(&mut self) -> bool {
@@ -213,6 +218,7 @@ pub(super) struct Subject {
     started: u64,
     netns: u64,
     identity: Identity,
+    is_told_by_groups: bool,
     container: String,
     tables: [Option<File>; Table::ALL.len()],
     /// `sockstat` and `sockstat6`; none if they cannot be had.
@@ -232,6 +238,7 @@ impl Subject {
         };
         let identity = identify(&process, container)?;
         let netns = process.namespace("ns/net")?;
+        let groups = process.text("cgroup").unwrap_or_default();
         let open_counters =
             ["net/sockstat", "net/sockstat6"].iter().filter_map(|file| process.file(file).ok());
         Ok(Self {
@@ -240,6 +247,7 @@ impl Subject {
             started,
             netns,
             identity,
+            is_told_by_groups: contains(&groups, container.as_bytes()),
             container: container.to_owned(),
             tables: [const { None }; Table::ALL.len()],
             buffer: Vec::new(),
@@ -269,6 +277,11 @@ impl Subject {
     /// Whether it is known to be of the container.
     pub(super) fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// Whether control groups tell processes of the container from others.
+    pub(super) fn is_told_by_groups(&self) -> bool {
+        self.is_told_by_groups
     }
 
     /// The id of the container.

@@ -53,6 +53,34 @@ fn a_thread_elsewhere_is_noticed_and_one_on_the_host_is_not() {
     }
 }
 
+/// Where control groups do not carry the container's id, its process namespace tells, or descent.
+#[test]
+fn a_process_elsewhere_is_noticed_without_control_groups() {
+    const ELSEWHERE: u64 = 4_026_539_999;
+    // In its process namespace; a descendant in another; in another, and of somebody else.
+    for (processes, parent, is_elsewhere) in
+        [("pid:[11]", 1, true), ("pid:[12]", 43, true), ("pid:[12]", 1, false)]
+    {
+        let fake = FakeProc::with_container();
+        let mounts =
+            format!("1 0 8:1 /var/lib/containers/{CONTAINER}/hosts /etc/hosts rw - ext4 a b\n");
+        fs::write(fake.path("42/mountinfo"), mounts).unwrap();
+        fs::write(fake.path("42/cgroup"), "0::/user.slice\n").unwrap();
+        fake.process(43, NETNS, "0::/user.slice\n");
+        fake.process(44, ELSEWHERE, "0::/user.slice\n");
+        for (pid, processes, parent) in
+            [(42, "pid:[11]", 1), (43, "pid:[11]", 42), (44, processes, parent)]
+        {
+            symlink(processes, fake.path(&format!("{pid}/ns/pid"))).unwrap();
+            let status = format!("PPid:\t{parent}\nUid:\t0\t0\t0\t0\nNStgid:\t{pid}\t{pid}\n");
+            fs::write(fake.path(&format!("{pid}/status")), status).unwrap();
+        }
+        let census = look(&fake, &[]);
+        assert!(census.complete);
+        assert_eq!(census.elsewhere, is_elsewhere, "{processes} {parent}");
+    }
+}
+
 #[test]
 fn what_outlives_its_first_thread_holds_what_it_held() {
     let fake = FakeProc::with_container();
