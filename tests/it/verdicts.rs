@@ -23,7 +23,7 @@ fn a_full_scan_covers_every_port() {
         Tool::subject(&["80/tcp"], &["tcp:0.0.0.0:80"], "expose: [80/tcp]\nscan: full").run();
     seen.is("pass", &[]);
     assert_eq!(seen.spec()["evidence"]["scanned"], 65_535);
-    assert!(seen.spec()["evidence"]["samples"].as_u64().unwrap() >= 5, "{seen}");
+    assert!(seen.spec()["evidence"]["samples"].as_u64().unwrap() >= 2, "{seen}");
     assert_eq!(seen.row("80/tcp")["reachable"], "open");
 }
 
