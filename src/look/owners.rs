@@ -1,8 +1,9 @@
 //! Who holds a socket: inode -> every process of the container with a descriptor for it.
 //!
 //! A process is the container's if it is in the container's network namespace, or if its control
-//! group carries the container's id. Owners are a list: a socket may be shared by many processes,
-//! and "unknown" is never the same as "none".
+//! group carries the container's id; where those carry none, if it is in the container's process
+//! namespace or descends from its main process. Owners are a list: a socket may be shared by many
+//! processes, and "unknown" is never the same as "none".
 //!
 //! Only the descriptors of whole processes are looked through, not those of threads with a
 //! descriptor table of their own (`unshare(CLONE_FILES)`).
